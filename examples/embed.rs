@@ -101,7 +101,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-#[allow(dead_code)] // The test that includes this file has its own.
+#[allow(dead_code, reason = "the test that includes this file has its own")]
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU.
+# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU and in a browser.
 #
 #     sh scripts/test.sh
 #
@@ -33,4 +33,8 @@ for feature in '' std-fs threads image-formats pytorch bioimage builtin-models v
 done
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 step cargo test
+# Prints `skipped: ..` last where the browser or its compiler cannot be had.
+step sh scripts/test_web.sh > target/test_web.log || { cat target/test_web.log; exit 1; }
+cat target/test_web.log
 printf '== all good\n' >&2
+sed -n '$s/^skipped: /== but the browser was skipped: /p' target/test_web.log >&2

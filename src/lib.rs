@@ -95,7 +95,7 @@ pub mod testing;
 mod text;
 
 // Inside the library the modules keep their short paths.
-use low_level::{gpu, graph, infer, io, kernel, model, names, ops, plan, session, tensor, train, weights};
+use low_level::{gpu, graph, infer, io, kernel, model, names, onnx, ops, plan, session, tensor, train, weights};
 
 pub use error::{Error, Hint, Message, Result};
 pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};

@@ -19,6 +19,8 @@ pub mod kernel;
 pub mod model;
 #[path = "names.rs"]
 pub mod names;
+#[path = "onnx/mod.rs"]
+pub mod onnx;
 #[path = "ops/mod.rs"]
 pub mod ops;
 #[path = "plan/mod.rs"]

@@ -14,6 +14,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::graph::{Graph, ValueId};
 use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelOverrides, OperandPath, PlanOptions, Target, TensorStorage};
+use crate::model::ArchitectureId;
 use crate::ops::{ExportNchw, ImportNchw, InputKind, Lowered, Lowering, OpCase, Sensitivity};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -260,64 +261,8 @@ pub fn random_input(name: &str, shape: crate::tensor::Shape) -> Result<HostTenso
     Ok(noise.inputs()?.remove(0))
 }
 
-/// Configurations that together cover every option of the three architectures, each with a small input
-/// `[N, C, H, W]`.
+/// Configurations that together cover every option of every architecture, each with a small input `[N, C, H, W]`.
 pub fn model_cases() -> Vec<(&'static str, serde_json::Value, [usize; 4])> {
-    use serde_json::json;
-    vec![
-        ("unet", json!({"width": 4, "depth": 2}), [2, 1, 60, 44]),
-        (
-            "unet",
-            json!({"width": 4, "depth": 2, "norm": false, "up_relu": true, "skip_first": false, "last_up_channels": 8}),
-            [1, 1, 52, 60],
-        ),
-        ("unet", json!({"in_channels": 3, "width": 5, "depth": 3, "padding": "same"}), [1, 3, 32, 24]),
-        (
-            "unet",
-            json!({"in_channels": 3, "width": 3, "depth": 3, "padding": "same", "conv_bias": true}),
-            [2, 3, 29, 38],
-        ),
-        (
-            "unet",
-            json!({"in_channels": 3, "out_channels": 3, "width": 4, "depth": 2, "padding": "same", "up": "bilinear", "slim": true}),
-            [1, 3, 29, 38],
-        ),
-        (
-            "unet",
-            json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear", "align_corners": false}),
-            [1, 1, 16, 20],
-        ),
-        (
-            "unet",
-            json!({"out_channels": 1, "width": 4, "depth": 2, "padding": "same", "up": "nearest_conv", "norm": false}),
-            [1, 1, 24, 20],
-        ),
-        ("unet", json!({"widths": [3, 5, 9], "depth": 2}), [1, 1, 44, 44]),
-        (
-            "unetpp",
-            json!({"in_channels": 3, "width": 3, "depth": 4, "up": "bilinear", "conv_bias": true}),
-            [1, 3, 48, 32],
-        ),
-        ("unetpp", json!({"out_channels": 2, "width": 4, "depth": 3}), [2, 1, 24, 40]),
-        ("unetpp", json!({"width": 4, "depth": 3, "norm": false, "skip_first": false}), [1, 1, 32, 32]),
-        (
-            "unetpp",
-            json!({"out_channels": 2, "width": 4, "depth": 3, "level": 2, "deep_supervision": false}),
-            [1, 1, 24, 40],
-        ),
-        ("unetpp", json!({"width": 4, "depth": 3, "up": "bilinear", "align_corners": false}), [1, 1, 24, 40]),
-        ("unet3p", json!({"in_channels": 3, "width": 3, "depth": 4, "cat": 3}), [1, 3, 48, 32]),
-        (
-            "unet3p",
-            json!({"out_channels": 3, "width": 4, "depth": 3, "cat": 3, "deep_supervision": true, "activation": "softmax"}),
-            [1, 1, 24, 32],
-        ),
-        ("unet3p", json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true}), [3, 1, 32, 24]),
-        (
-            "unet3p",
-            json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true, "cgm_gate": "logit", "norm": false}),
-            [2, 1, 32, 24],
-        ),
-        ("unet3p", json!({"widths": [3, 6, 8], "depth": 2, "align_corners": true, "conv_bias": false}), [1, 1, 16, 12]),
-    ]
+    let cases = |arch: ArchitectureId| arch.cases().into_iter().map(move |(config, shape)| (arch.id(), config, shape));
+    ArchitectureId::all().flat_map(cases).collect()
 }

@@ -13,7 +13,7 @@
 #import "lib/planes"
 #import "lib/reduce"
 #import "lib/tensor"
-#import "lib/truth"
+#import "lib/target"
 
 struct Params {
     x: View,

@@ -12,7 +12,7 @@
 #import "lib/log"
 #import "lib/loops"
 #import "lib/tensor"
-#import "lib/truth"
+#import "lib/target"
 
 struct Params {
     x: View,

@@ -7,7 +7,7 @@
 // Constants: optionally CLASSES.
 #import "lib/storage"
 #import "lib/tensor"
-#import "lib/truth"
+#import "lib/target"
 
 struct Params {
     x: View,

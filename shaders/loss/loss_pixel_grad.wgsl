@@ -11,7 +11,7 @@
 #import "lib/log"
 #import "lib/pixel_loss"
 #import "lib/tensor"
-#import "lib/truth"
+#import "lib/target"
 
 struct Params {
     x: View,

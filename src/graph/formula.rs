@@ -1,10 +1,10 @@
 //! How a parameter is computed from others: named formulas, plain data, evaluated by one function.
 
 use crate::error::{Error, Result};
+use crate::onnx::Expression;
 use crate::ops::batch_norm_coefficients;
 use crate::tensor::{HostTensor, LANES};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
 
 /// A computation on parameters. Rewrites make these, for example to fold batch norm into a convolution, and imports.
@@ -35,7 +35,7 @@ pub enum Formula {
         outputs: usize,
     },
     /// These numbers.
-    Numbers(HostTensor),
+    Numbers(#[serde(with = "crate::tensor::shared")] Arc<HostTensor>),
     /// The same elements with other dimensions.
     Reshaped(Vec<usize>),
     /// Axes in another order.
@@ -65,39 +65,8 @@ pub enum Formula {
         /// Factor.
         factor: f32,
     },
-    /// What a file format's own operator makes of constants.
-    Imported(Imported),
-}
-
-type Evaluate = dyn Fn(&[&HostTensor]) -> Result<HostTensor> + Send + Sync;
-
-/// An operator of an imported file, evaluated by its reader. Read back from a stored plan it can be compared and printed but
-/// not evaluated: plan the network anew.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Imported {
-    /// What it is, with a fingerprint of all that it depends on besides its inputs.
-    pub what: String,
-    #[serde(skip)]
-    evaluate: Option<Arc<Evaluate>>,
-}
-
-impl Imported {
-    /// An operator, what is told of it, and how it is evaluated.
-    pub fn new(what: String, evaluate: impl Fn(&[&HostTensor]) -> Result<HostTensor> + Send + Sync + 'static) -> Self {
-        Self { what, evaluate: Some(Arc::new(evaluate)) }
-    }
-}
-
-impl PartialEq for Imported {
-    fn eq(&self, other: &Self) -> bool {
-        self.what == other.what
-    }
-}
-
-impl fmt::Debug for Imported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
+    /// A node of an ONNX file on parameters.
+    Onnx(Expression),
 }
 
 impl Formula {
@@ -106,7 +75,7 @@ impl Formula {
         let needed = match self {
             Self::FoldBatchNormWeight { .. } => 5,
             Self::FoldBatchNormBias { .. } => 4,
-            Self::Numbers(_) | Self::Imported(_) => 0,
+            Self::Numbers(_) | Self::Onnx(_) => 0,
             _ => 1,
         };
         if p.len() < needed {
@@ -134,7 +103,7 @@ impl Formula {
             }
             Self::InputChannels(ranges) => input_channels(p[0], ranges),
             Self::TapsToChannels { first, count, outputs } => taps_to_channels(p[0], *first, *count, *outputs),
-            Self::Numbers(numbers) => Ok(numbers.clone()),
+            Self::Numbers(numbers) => Ok(numbers.as_ref().clone()),
             Self::Reshaped(dims) => p[0].clone().reshaped(dims.clone()),
             Self::Permuted { from, to, order } => permuted(p[0], from, to, order),
             Self::Matrix { rows, columns, transpose, factor } => {
@@ -151,10 +120,7 @@ impl Formula {
                 }
                 HostTensor::new([*count], (0..*count).map(|c| factor * p[0].data()[c * len / count]).collect())
             }
-            Self::Imported(operator) => match &operator.evaluate {
-                Some(evaluate) => evaluate(p),
-                None => Err(fits(format!("{} of an imported file can only be evaluated by its reader", operator.what))),
-            },
+            Self::Onnx(expression) => expression.evaluate(p),
         }
     }
 }

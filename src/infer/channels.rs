@@ -1,111 +1,17 @@
-//! Meaning of an image's channels, and their conversion to a network's input channels.
+//! Conversion of an image's channels to a network's input channels.
 
 use std::borrow::Cow;
 
+use super::channel_kind::{Alpha, ChannelKind, Colour};
 use super::image::{Image, Pixels};
-use super::source::SourceInfo;
+use super::source::{SourceInfo, list_channels};
 use crate::error::{Error, Hint, Message, Result};
 
-/// The colour model of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Colour {
-    /// One channel of brightness.
-    Grey,
-    /// Red, green and blue; further channels are of other kinds, such as near infrared.
-    Rgb,
-    /// Each a separate measurement: dyes, bands, planes of an array.
-    Separate,
-    /// Channels selected by the user, which enter the network unchanged.
-    Chosen,
-}
-
-/// Location of an image's alpha channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Alpha {
-    /// Nowhere.
-    None,
-    /// In this channel.
-    At(usize),
-    /// In this channel of the file, which is not read.
-    LeftOut(usize),
-}
-
-/// Meaning of an image's channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChannelKind {
-    /// Colour model.
-    pub colour: Colour,
-    /// Alpha channel.
-    pub alpha: Alpha,
-}
-
-impl ChannelKind {
-    /// One channel of brightness.
-    pub const GREY: Self = Self { colour: Colour::Grey, alpha: Alpha::None };
-    /// Red, green, blue.
-    pub const RGB: Self = Self { colour: Colour::Rgb, alpha: Alpha::None };
-    /// Separate channels.
-    pub const SEPARATE: Self = Self { colour: Colour::Separate, alpha: Alpha::None };
-
-    /// The default for a number of channels without metadata: one is grey, three are RGB, others are separate.
-    pub fn of_count(channels: usize) -> Self {
-        match channels {
-            1 => Self::GREY,
-            3 => Self::RGB,
-            _ => Self::SEPARATE,
-        }
+impl Image {
+    /// Converts to the number of channels of a network, see [`ChannelMap::of`].
+    pub fn to_channels(&self, requested: usize) -> Result<Cow<'_, Self>> {
+        ChannelMap::of(&SourceInfo::of(self), self.channel_names(), requested)?.apply(self)
     }
-
-    /// The same with alpha in this channel.
-    pub fn with_alpha(self, channel: usize) -> Self {
-        Self { alpha: Alpha::At(channel), ..self }
-    }
-
-    /// The kind of a TIFF image by `photometric`, `extra` (the tags `PhotometricInterpretation` and `ExtraSamples`) and
-    /// its number of channels. `parts` directories hold the image's channels.
-    pub fn of_tiff(photometric: u16, extra: &[u16], channels: usize, parts: usize) -> Self {
-        if parts > 1 {
-            return Self::SEPARATE;
-        }
-        let bands = extra.iter().filter(|e| !matches!(e, 1 | 2)).count();
-        let colour = match (photometric, channels.saturating_sub(extra.len())) {
-            // Black or white is zero, or a palette that is a ramp. With another band the image is not grey.
-            (0 | 1 | 3, 1) if bands == 0 => Colour::Grey,
-            // RGB, palettes, and what is converted to RGB: CMYK, YCbCr, Lab.
-            (2, 3..) | (3 | 5 | 6 | 8.., 3) => Colour::Rgb,
-            _ => Colour::Separate,
-        };
-        // Extra samples of type 1 and 2 are alpha; 0 is unspecified, such as another dye.
-        let alpha = extra.iter().position(|e| matches!(e, 1 | 2)).map(|at| channels.saturating_sub(extra.len()) + at);
-        Self { colour, alpha: alpha.map_or(Alpha::None, Alpha::At) }
-    }
-}
-
-/// Name of a channel, from the file or its kind.
-fn name<'a>(info: &SourceInfo, names: &'a [String], channel: usize) -> Option<&'a str> {
-    if let Some(name) = names.get(channel).filter(|n| !n.is_empty()) {
-        return Some(name);
-    }
-    match (info.kind.colour, channel) {
-        _ if info.kind.alpha == Alpha::At(channel) => Some("alpha"),
-        (Colour::Grey, 0) => Some("grey"),
-        (Colour::Rgb, 0) => Some("red"),
-        (Colour::Rgb, 1) => Some("green"),
-        (Colour::Rgb, 2) => Some("blue"),
-        _ => None,
-    }
-}
-
-/// The channels with their numbers and names: `0 red, 1 green, 2 blue, 3`.
-pub fn list_channels(info: &SourceInfo, names: &[String]) -> String {
-    if info.channels > 8 && names.is_empty() {
-        return format!("0 to {}", info.channels - 1);
-    }
-    let one = |c: usize| match name(info, names, c) {
-        Some(name) => format!("{c} {name}"),
-        None => c.to_string(),
-    };
-    (0..info.channels).map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Weights of red, green and blue in 1/10,000: scikit-image's `rgb2gray`, after ITU-R BT.709.
@@ -133,7 +39,6 @@ impl ChannelMap {
     ///
     /// Alpha is ignored unless selected. One channel is repeated for three, and RGB becomes one by luminance; of RGB
     /// with further channels, the first three are the colours. No other counts are converted.
-    /// by luminance; of RGB with further channels the first three are colours. Nothing else is made of another number.
     pub fn of(info: &SourceInfo, names: &[String], requested: usize) -> Result<Self> {
         let ChannelKind { colour, alpha } = info.kind;
         let counts = |c: &usize| colour == Colour::Chosen || alpha != Alpha::At(*c);

@@ -4,17 +4,17 @@ mod calibrate;
 mod chunks;
 mod describe;
 mod directory;
-mod formats;
 mod gif;
 mod jp2;
 mod labels;
-mod levels;
 mod npy;
 mod ome;
 mod orientation;
-mod pages;
+mod plane;
 mod raw;
+mod refused;
 mod shaped;
+mod tag;
 mod tiff;
 
 pub(super) use calibrate::calibration;
@@ -22,7 +22,6 @@ pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
 
 pub(crate) use orientation::orientation_of;
-pub(super) use tiff::MAX_CHANNELS;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,17 +30,20 @@ use std::path::Path;
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::channels::{Alpha, ChannelKind};
+use super::channel_kind::ChannelKind;
 use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
-use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
+use super::source::{Described, ImageSource, InMemory, read_all};
 use crate::error::{Error, Message, Result};
+use crate::io::image_formats::{Decoder, HEAD};
 use crate::io::{Input, Nature, Reader};
 use crate::text::mib;
 
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
 
+/// Images with more channels are refused.
+pub(super) const MAX_CHANNELS: usize = 64;
 /// Any file may claim this many pixels: even uncompressed they fit in memory.
 const FREE_PIXELS: u64 = 16 << 20;
 /// Maximum pixels per byte of a valid file (one-bit deflate reaches 8256).
@@ -54,44 +56,6 @@ const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 const SCRATCH: u64 = 64 << 20;
 
 impl Image {
-    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
-    ///
-    /// The format is found from the content. Samples are 8 or 16-bit integers or 32-bit floats (TIFF, NPY), grey or
-    /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes
-    /// are expanded to RGB (PNG, BMP), samples of fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation
-    /// tags are applied. OME-TIFF and ImageJ channels are read as channels even if they are in several directories. For
-    /// other choices see [`read_image`](super::read_image).
-    pub fn open(input: impl Into<Input>) -> Result<Self> {
-        Self::open_limited(input, MAX_PIXELS)
-    }
-
-    /// [`Self::open`] for a file in memory.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::open(Input::bytes("image", bytes))
-    }
-
-    /// [`Self::open`] for the contents of a reader, from its start.
-    pub fn from_reader(reader: impl Read + Seek + Send + 'static) -> Result<Self> {
-        Self::open(Input::reader("image", reader))
-    }
-
-    /// [`Self::open`] with another limit on the number of pixels.
-    pub fn open_limited(input: impl Into<Input>, max_pixels: u64) -> Result<Self> {
-        let input = &input.into();
-        let (opened, orientation) = open_file(input, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
-        let source = match opened {
-            Decoded::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
-                return Ok(p);
-            }
-            opened => opened.into_source(),
-        };
-        let mut source = arranged(source, orientation, &OpenOptions::default())?;
-        check_whole(input, &*source)?;
-        let image = read_all(&mut *source)?;
-        source.notes().iter().for_each(|note| log::info!("{}: {note}", input.name().display()));
-        Ok(image)
-    }
-
     /// The first page of a file with all its channels, rows and columns as stored.
     fn open_stored(input: &Input) -> Result<Self> {
         let (opened, _) = open_file(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
@@ -112,7 +76,7 @@ pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()>
 }
 
 /// An opened file.
-enum Decoded {
+pub(super) enum Decoded {
     /// From a format that is decoded as a whole.
     Memory(Image),
     /// From a format that is read by windows.
@@ -120,7 +84,7 @@ enum Decoded {
 }
 
 impl Decoded {
-    fn into_source(self) -> Box<dyn ImageSource> {
+    pub(super) fn into_source(self) -> Box<dyn ImageSource> {
         match self {
             Self::Memory(image) => Box::new(InMemory::owned(image)),
             Self::Windows(source) => source,
@@ -129,10 +93,11 @@ impl Decoded {
 }
 
 /// What decoding a file may cost.
-struct Bounds {
-    pixels: u64,
+pub(super) struct Bounds {
+    /// Maximum number of pixels.
+    pub pixels: u64,
     /// Maximum bytes of memory for the pixels of a format that is decoded as a whole.
-    memory: u64,
+    pub memory: u64,
 }
 
 /// Opens a file as a source with all channels as stored, and returns its orientation. It is read by windows where the
@@ -151,17 +116,13 @@ pub(super) fn open_source(
 /// time; other formats: 1.
 pub(super) fn pages_of(input: &Input) -> Result<usize> {
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    match head.as_slice() {
-        head if is_tiff(head) => {
+    match Decoder::of_head(&head) {
+        Some(Decoder::Tiff) => {
             let source = source.as_source();
-            tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
+            tiff::guarded(&source, || tiff::pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
-}
-
-fn is_tiff(head: &[u8]) -> bool {
-    matches!(head, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
 }
 
 /// Opens a file and reads the bytes that identify its format.
@@ -170,43 +131,46 @@ fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)
     let (mut reader, bytes) = input.open()?;
     match reader.get_ref().nature().map_err(|e| Error::io(path, e))? {
         Nature::File | Nature::Memory => {}
-        Nature::Folder => return Err(Error::file(path, formats::folder(path))),
+        Nature::Folder => return Err(Error::file(path, refused::folder(path))),
         Nature::Stream => return Err(Error::file(path, "is not a regular file")),
     }
     let source = FileSource { input: input.clone(), bytes, max_pixels: bounds.pixels, memory: bounds.memory };
     let mut head = Vec::new();
-    (&mut reader).take(formats::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    (&mut reader).take(HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     reader.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
     Ok((source, reader, head))
 }
 
-fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
+/// Opens a file; also returns its orientation.
+pub(super) fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
     let path = input.name();
     let (file, mut reader, head) = begin(input, bounds)?;
     let source = file.as_source();
-    let is_tiff = is_tiff(&head);
+    let decoder = Decoder::of_head(&head);
+    let is_tiff = decoder == Some(Decoder::Tiff);
     if page > 0 && !is_tiff && !head.is_empty() {
         return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
     }
     if level > 0 && !is_tiff && !head.is_empty() {
-        return Err(Error::file(path, levels::missing(&[], level)));
+        return Err(Error::file(path, tiff::levels::missing(&[], level)));
     }
-    match head.as_slice() {
-        [] => Err(Error::file(path, "the file is empty")),
-        _ if is_tiff => {
+    match decoder {
+        None if head.is_empty() => Err(Error::file(path, "the file is empty")),
+        None => Err(source.error(refused::reason(&head))),
+        Some(Decoder::Tiff) => {
             let mut image = tiff::TiffImage::open(file, reader, page, level)?;
             let tiff::Meaning { kind, names, orientation } = image.meaning(page)?;
             Ok((Decoded::Windows(Box::new(Described { source: Box::new(image), kind, names })), orientation))
         }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+        Some(Decoder::Npy) => {
             let image = npy::NpyImage::open(file, reader)?;
             Ok((Decoded::Windows(Box::new(image)), Orientation::default()))
         }
         // A panic is the decoder's fault: report it as an error instead of aborting.
-        head => {
-            let orientation = orientation::of_container(&mut reader, head);
+        Some(decoder) => {
+            let orientation = orientation::of_container(&mut reader, decoder);
             reader.rewind().map_err(|e| Error::io(path, e))?;
-            catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
+            catch_unwind(AssertUnwindSafe(|| whole(&source, reader, decoder)))
                 .unwrap_or_else(|_| Err(source.decoder_fault("image")))
                 .map(|image| (Decoded::Memory(image), orientation))
         }
@@ -214,11 +178,11 @@ fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Resul
 }
 
 /// Decodes an image of a format that is not read by windows.
-fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
-    match head {
-        [0x89, b'P', b'N', b'G', ..] => source.png(reader),
-        [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+fn whole(source: &Source, reader: Reader, decoder: Decoder) -> Result<Image> {
+    match decoder {
+        Decoder::Png => source.png(reader),
+        Decoder::Jpeg => source.jpeg(reader),
+        Decoder::WebP => {
             let mut decoder = WebPDecoder::new(reader).map_err(|e| source.image_error("WebP", e))?;
             if decoder.has_animation() {
                 return Err(source.error("WebP animations are not supported"));
@@ -226,22 +190,17 @@ fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
             decoder.set_limits(source.limits()).map_err(|e| source.image_error("WebP", e))?;
             source.decode("WebP", decoder)
         }
-        [b'B', b'M', ..] => {
+        Decoder::Bmp => {
             let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
             source.decode("BMP", decoder)
         }
-        [b'G', b'I', b'F', b'8', ..] => gif::decode(source, &source.all_bytes(reader)?),
-        [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => {
+        Decoder::Gif => gif::decode(source, &source.all_bytes(reader)?),
+        Decoder::Pnm => {
             let decoder = PnmDecoder::new(reader).map_err(|e| source.image_error("PNM", e))?;
             source.decode("PNM", decoder)
         }
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
-            jp2::decode(source, &source.all_bytes(reader)?)
-        }
-        head => Err(source.error(match formats::name(head) {
-            Some(name) => name,
-            None => format!("not an image in a known format ({})", formats::READ),
-        })),
+        Decoder::Jpeg2000 => jp2::decode(source, &source.all_bytes(reader)?),
+        Decoder::Tiff | Decoder::Npy => Err(source.error("is read by windows, not as a whole")),
     }
 }
 

@@ -9,7 +9,7 @@
 
 use super::orient::Orientation;
 use super::tiling::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
-use super::tiling::grid::TileSpec;
+use super::tiling::grid::{TileSpec, Tileability};
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};
@@ -174,21 +174,20 @@ impl Ensemble {
         self.rule
     }
 
-    /// The tiling requirements of all models combined from those of each, or why one cannot be tiled.
-    pub fn tile_spec(
-        &self,
-        of: impl Fn(&Model) -> Result<std::result::Result<TileSpec, String>>,
-    ) -> Result<std::result::Result<TileSpec, String>> {
+    /// Whether all models can be tiled exactly, from the same of each.
+    pub fn tileability(&self, of: impl Fn(&Model) -> Result<Tileability>) -> Result<Tileability> {
         let SizeRule { minimum, step, margin } = self.rule;
         let mut halo = 0;
         for model in self.models() {
             match of(model)? {
-                Ok(spec) => halo = halo.max(spec.halo),
-                Err(why) if self.others.is_empty() => return Ok(Err(why)),
-                Err(why) => return Ok(Err(format!("{}: {why}", model.name))),
+                Tileability::Exact(spec) => halo = halo.max(spec.halo),
+                Tileability::Impossible(why) if !self.others.is_empty() => {
+                    return Ok(Tileability::Impossible(format!("{}: {why}", model.name)));
+                }
+                impossible => return Ok(impossible),
             }
         }
-        Ok(Ok(TileSpec { align: step, halo: halo.next_multiple_of(step), margin, minimum }))
+        Ok(Tileability::Exact(TileSpec { align: step, halo: halo.next_multiple_of(step), margin, minimum }))
     }
 
     /// The orientations grouped by session: transposed tiles need a separate session unless they are square.

@@ -1,9 +1,6 @@
 //! Images in host memory.
 
-use std::borrow::Cow;
-
-use super::channels::{ChannelKind, ChannelMap};
-use super::source::SourceInfo;
+use super::channel_kind::ChannelKind;
 use crate::error::{Error, Result};
 
 /// The type of an image's samples.
@@ -142,11 +139,6 @@ impl Image {
     #[must_use]
     pub fn with_channel_names(self, names: Vec<String>) -> Self {
         Self { names, ..self }
-    }
-
-    /// Converts to the number of channels of a network, see [`ChannelMap::of`].
-    pub fn to_channels(&self, requested: usize) -> Result<Cow<'_, Self>> {
-        ChannelMap::of(&SourceInfo::of(self), &self.names, requested)?.apply(self)
     }
 
     /// Selects channels in the given order; missing ones are skipped. The result has no channel kinds.

@@ -6,6 +6,7 @@
 
 pub mod band;
 pub mod calibration;
+pub mod channel_kind;
 pub mod channels;
 mod collected;
 mod colours;
@@ -19,6 +20,8 @@ pub mod instances;
 pub mod labels;
 pub mod mask;
 pub mod normalise;
+#[cfg(feature = "image-formats")]
+mod open;
 pub mod options;
 mod orient;
 pub mod output;
@@ -29,12 +32,14 @@ pub mod segment;
 mod skipped;
 pub mod source;
 pub mod tiling;
+pub mod writer;
 pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
-pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
+pub use channel_kind::{Alpha, ChannelKind, Colour};
+pub use channels::ChannelMap;
 pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -51,6 +56,8 @@ pub use instances::{
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
+#[cfg(feature = "image-formats")]
+pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -60,16 +67,13 @@ pub use output::{
     write_mask, write_overlay, write_probabilities,
 };
 #[cfg(feature = "std-fs")]
-pub use paths::{
-    IMAGE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
-};
+pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path};
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
-pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo};
-#[cfg(feature = "image-formats")]
-pub use source::{calibration_of, check_channels, open_image, page_count, read_image};
+pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo, list_channels};
 pub use tiling::graph::TileOutputs;
-pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
-pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};
+pub use writer::{InstanceWriter, ResultSink, Writer};
+pub use writers::WRITERS;

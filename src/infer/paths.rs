@@ -8,12 +8,7 @@ use ignore::WalkBuilder;
 
 use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
-
-/// Extensions of images found in folders; a file given explicitly may have any.
-pub const IMAGE_EXTENSIONS: [&str; 22] = [
-    "png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "lsm", "stk", "scn", "webp", "bmp", "npy",
-    "gif", "pbm", "pgm", "ppm", "pnm", "jp2", "j2k",
-];
+use crate::io::image_formats::readable_extensions;
 
 /// Suffixes of our own result files: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
@@ -154,7 +149,7 @@ fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) ->
 }
 
 fn is_image_file(path: &Path) -> bool {
-    let known = |e: &str| IMAGE_EXTENSIONS.iter().any(|k| k.eq_ignore_ascii_case(e));
+    let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
     path.extension().and_then(|e| e.to_str()).is_some_and(known)
 }
 

@@ -14,7 +14,7 @@ use super::source::{ImageSource, InMemory, SourceInfo};
 use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
 use super::tiling::budget::{Budget, BudgetedImage, check_rows};
 use super::tiling::graph::TileOutputs;
-use super::tiling::grid::TileSpec;
+use super::tiling::grid::Tileability;
 use super::tiling::plan::{CutRequest, TileKind, TilePlan, TilePlanner};
 use super::tiling::runner::{TileInput, TileOutput, TileRunner};
 use crate::error::{Error, Message, Result};
@@ -124,9 +124,9 @@ impl Segmenter {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
-    /// Tiling requirements of the models, or why they cannot be tiled.
-    pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        self.planner.tile_spec()
+    /// Whether the models can be tiled exactly.
+    pub fn tileability(&self) -> Result<Tileability> {
+        self.planner.tileability()
     }
 
     /// Segments an image. `progress` receives a fraction from 0 to 1 and may cancel by returning an error. If a value
@@ -386,7 +386,8 @@ impl Segmenter {
 /// The result of an image after its last row.
 fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePlan) -> Streamed {
     let TileKind { shape, batch, precision, .. } = plan.kind;
-    let (class_pixels, image, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
+    let (class_pixels, image, positions) = (out.counts, windows.source.info(), plan.cut.positions());
+    let tiles = [positions.rows.len(), positions.columns.len()];
     let mut notes = windows.source.notes();
     notes.extend(windows.channels.note(windows.coloured).cloned());
     Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }

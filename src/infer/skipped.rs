@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::io::ImageFormat;
+
 /// Why a file or folder is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SkipReason {
@@ -30,41 +32,9 @@ pub struct Skipped {
     pub first: PathBuf,
 }
 
-/// Extensions of unsupported image formats, and their names.
-const FORMATS: [(&str, &str); 27] = [
-    ("dcm", "DICOM"),
-    ("dicom", "DICOM"),
-    ("nii", "NIfTI"),
-    ("nii.gz", "NIfTI"),
-    ("hdr", "Analyze or ENVI"),
-    ("mha", "MetaImage"),
-    ("mhd", "MetaImage"),
-    ("nrrd", "NRRD"),
-    ("mrc", "MRC"),
-    ("czi", "Zeiss CZI"),
-    ("lif", "Leica LIF"),
-    ("nd2", "Nikon ND2"),
-    ("oib", "Olympus OIB"),
-    ("oif", "Olympus OIF"),
-    ("vsi", "Olympus VSI"),
-    ("oir", "Olympus OIR"),
-    ("ims", "Imaris"),
-    ("mrxs", "MIRAX"),
-    ("heic", "HEIC"),
-    ("heif", "HEIC"),
-    ("avif", "AVIF"),
-    ("jxl", "JPEG XL"),
-    ("psd", "Photoshop"),
-    ("exr", "OpenEXR"),
-    ("h5", "HDF5"),
-    ("hdf5", "HDF5"),
-    ("npz", "NPZ"),
-];
-
 /// The unsupported format that a file's name suggests.
 pub(super) fn other_format(path: &Path) -> Option<&'static str> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
-    FORMATS.iter().find(|(e, _)| name.strip_suffix(e).is_some_and(|stem| stem.ends_with('.'))).map(|f| f.1)
+    ImageFormat::of_name(path).filter(|f| f.decoder().is_none()).map(|f| f.name)
 }
 
 impl Skipped {

@@ -5,15 +5,14 @@ mod alpha;
 mod described;
 mod fill;
 mod join;
+mod listed;
 mod memory;
-#[cfg(feature = "image-formats")]
-mod open;
 mod options;
 mod oriented;
 mod select;
 
 use super::band::MaybeSend;
-use super::channels::ChannelKind;
+use super::channel_kind::ChannelKind;
 use super::image::{Image, Sample};
 use crate::error::{Error, Message, Result};
 
@@ -22,11 +21,8 @@ pub use alpha::WithoutAlpha;
 pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
+pub use listed::list_channels;
 pub use memory::InMemory;
-#[cfg(feature = "image-formats")]
-pub(super) use open::arranged;
-#[cfg(feature = "image-formats")]
-pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;

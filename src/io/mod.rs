@@ -1,11 +1,13 @@
 //! Input and output of bytes: files by path with the feature `std-fs`; memory, readers and writers always.
 
+pub mod image_formats;
 mod input;
 mod output;
 #[cfg(feature = "std-fs")]
 mod replace;
 mod spool;
 
+pub use image_formats::ImageFormat;
 pub(crate) use input::Nature;
 #[cfg(any(feature = "image-formats", feature = "pytorch", feature = "bioimage"))]
 pub(crate) use input::Reader;

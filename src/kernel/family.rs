@@ -1,6 +1,7 @@
 //! Families of convolution kernels.
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::str::FromStr;
 
 /// A family of convolution kernels. Ops choose by geometry, channels and [`super::Target`];
@@ -50,5 +51,17 @@ impl FromStr for ConvFamily {
             let known = Self::ALL.map(Self::name).join(", ");
             Error::invalid(format!("convolution family `{s}`"), format!("unknown; there are: {known}"))
         })
+    }
+}
+
+impl Serialize for ConvFamily {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for ConvFamily {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }

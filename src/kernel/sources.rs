@@ -100,8 +100,8 @@ shaders! {
         "reduction",
         "resize",
         "storage",
+        "target",
         "tensor",
-        "truth",
     ],
     "loss": [
         "loss_cross_entropy",

@@ -162,7 +162,7 @@ pub struct ResizeCosts {
     /// Winograd's input transform.
     pub transform: f64,
     /// The same, upsampling by 2 on the fly.
-    pub enlarging_transform: f64,
+    pub upsampling_transform: f64,
     /// Winograd's output transform.
     pub inverse_transform: f64,
     /// Writing the low-resolution map of one tap, per pixel of that map.
@@ -179,7 +179,7 @@ impl ResizeCosts {
         mix: 0.27,
         upsample: 4.5,
         transform: 3.4,
-        enlarging_transform: 2.4,
+        upsampling_transform: 2.4,
         inverse_transform: 0.0,
         map: 0.5,
         tap: 0.7,
@@ -195,7 +195,7 @@ impl ResizeCosts {
         mix: 0.12,
         upsample: 2.1,
         transform: 1.5,
-        enlarging_transform: 1.75,
+        upsampling_transform: 1.75,
         inverse_transform: 1.5,
         map: 2.0,
         tap: 0.1,

@@ -1,16 +1,14 @@
 //! A network with its weights: a loaded checkpoint.
 
 #[cfg(feature = "bioimage")]
-use super::bioimage;
+use super::bioimage::Package;
 use super::dialect::{self, Understood};
 use super::onnx::{self, OnnxNetwork, OnnxOptions};
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Hint, Result};
-use crate::io::Input;
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
-use std::io::Read;
 #[cfg(feature = "bioimage")]
 use std::path::Path;
 use std::sync::Arc;
@@ -30,55 +28,10 @@ pub struct Model {
     weights: Arc<Weights>,
     import: Option<Arc<dialect::Report>>,
     #[cfg(feature = "bioimage")]
-    package: Option<Arc<bioimage::Package>>,
+    package: Option<Arc<Package>>,
 }
 
 impl Model {
-    /// Opens a built-in model by name, or a checkpoint or an ONNX file by path.
-    pub fn open(name_or_path: &str) -> Result<Self> {
-        Self::open_with(name_or_path, &Map::new())
-    }
-
-    /// Like [`Self::open`], with options. For other programs' checkpoints they replace what would be assumed, see
-    /// [`dialect::understand`]; for ONNX files see [`OnnxOptions`]; for native ones see [`Architecture::choices`].
-    pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
-        #[cfg(feature = "std-fs")]
-        if let Some(model) = Self::self_described(&name_or_path.into(), set)? {
-            return Ok(model);
-        }
-        let (state, set) = split_state(set)?;
-        Self::new_with(name_or_path, weights::open_state(name_or_path, state.as_deref())?, &set)
-    }
-
-    /// Reads a checkpoint, an ONNX file or a package from memory. Errors call it `name`.
-    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        Self::read(Input::bytes(name, bytes), &Map::new())
-    }
-
-    /// Reads a checkpoint, an ONNX file or a package, with options as in [`Self::open_with`].
-    pub fn read(input: impl Into<Input>, set: &Map<String, Value>) -> Result<Self> {
-        let input = input.into();
-        if let Some(model) = Self::self_described(&input, set)? {
-            return Ok(model);
-        }
-        let (state, set) = split_state(set)?;
-        let name = input.name().display().to_string();
-        Self::new_with(name, weights::load_state(input, state.as_deref())?, &set)
-    }
-
-    /// Reads a package or an ONNX file; `None` if it is neither.
-    fn self_described(input: &Input, set: &Map<String, Value>) -> Result<Option<Self>> {
-        #[cfg(feature = "bioimage")]
-        if bioimage::is_package(input) {
-            return Ok(Some(bioimage::open(input.clone(), set)?.0));
-        }
-        if !is_onnx_file(input) {
-            return Ok(None);
-        }
-        let network = onnx::open(input.clone(), &OnnxOptions::from_settings(set)?)?;
-        Self::of_onnx(&input.name().display().to_string(), network, set).map(Some)
-    }
-
     /// Reads the weights of a package: an ONNX file, with its external data in `files`, or a checkpoint.
     #[cfg(feature = "bioimage")]
     pub(super) fn from_onnx(
@@ -96,7 +49,7 @@ impl Model {
         Self::new_with(name, weights::load_bytes(bytes, name)?, &set)
     }
 
-    fn of_onnx(
+    pub(super) fn of_onnx(
         name: &str,
         (network, metadata, weights): (OnnxNetwork, ModelMetadata, Weights),
         set: &Map<String, Value>,
@@ -195,7 +148,7 @@ impl Model {
 
     /// The same network with its package's processing.
     #[cfg(feature = "bioimage")]
-    pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<bioimage::Package>) -> Result<Self> {
+    pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<Package>) -> Result<Self> {
         // The package settles what its ONNX file leaves open.
         let import = self.import.clone().filter(|r| r.dialect != "ONNX");
         Self { architecture, import, package: Some(package), ..self }.checked()
@@ -210,7 +163,7 @@ impl Model {
 
     /// The bioimage.io package that the model was opened from.
     #[cfg(feature = "bioimage")]
-    pub fn package(&self) -> Option<&bioimage::Package> {
+    pub fn package(&self) -> Option<&Package> {
         self.package.as_deref()
     }
 
@@ -254,7 +207,7 @@ fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>)
 }
 
 /// Splits `set` into the requested state dict and the other settings.
-fn split_state(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
+pub(super) fn split_state(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
     let mut set = set.clone();
     let state = match set.remove(STATE) {
         None => None,
@@ -262,12 +215,4 @@ fn split_state(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, 
         Some(other) => return Err(Error::invalid(format!("state={other}"), "must be a name in the checkpoint")),
     };
     Ok((state, set))
-}
-
-/// Whether the input is readable and begins like an ONNX file.
-fn is_onnx_file(input: &Input) -> bool {
-    let mut head = Vec::new();
-    // If it cannot be read, the checkpoint reader reports why.
-    let read = input.open().is_ok_and(|(f, _)| f.take(16).read_to_end(&mut head).is_ok());
-    read && onnx::is_onnx(&head, input.name())
 }

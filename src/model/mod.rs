@@ -10,12 +10,13 @@ mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+mod open;
+mod options;
 mod registry;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
-pub(crate) use configured::Configured;
 pub use loaded::Model;
 pub use registry::{ArchitectureId, parse};
 pub use unet::{Padding, UNet, Up};

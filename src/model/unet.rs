@@ -1,11 +1,13 @@
 //! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants found in public code.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
+use super::configured::{Configured, ModelCase, described};
+use super::{Architecture, Built, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{Conv2d, Crop2d, Function, MaxPool2d, Pad2d, ResizeMode, Unary};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Zero padding of the 3x3 convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,30 +158,37 @@ impl Configured for UNet {
     }
 
     fn small() -> serde_json::Value {
-        serde_json::json!({ "width": 16, "padding": "same" })
+        json!({ "width": 16, "padding": "same" })
+    }
+
+    fn cases() -> Vec<ModelCase> {
+        vec![
+            (json!({"width": 4, "depth": 2}), [2, 1, 60, 44]),
+            (
+                json!({"width": 4, "depth": 2, "norm": false, "up_relu": true, "skip_first": false, "last_up_channels": 8}),
+                [1, 1, 52, 60],
+            ),
+            (json!({"in_channels": 3, "width": 5, "depth": 3, "padding": "same"}), [1, 3, 32, 24]),
+            (json!({"in_channels": 3, "width": 3, "depth": 3, "padding": "same", "conv_bias": true}), [2, 3, 29, 38]),
+            (
+                json!({"in_channels": 3, "out_channels": 3, "width": 4, "depth": 2, "padding": "same", "up": "bilinear", "slim": true}),
+                [1, 3, 29, 38],
+            ),
+            (
+                json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear", "align_corners": false}),
+                [1, 1, 16, 20],
+            ),
+            (
+                json!({"out_channels": 1, "width": 4, "depth": 2, "padding": "same", "up": "nearest_conv", "norm": false}),
+                [1, 1, 24, 20],
+            ),
+            (json!({"widths": [3, 5, 9], "depth": 2}), [1, 1, 44, 44]),
+        ]
     }
 }
 
 impl Architecture for UNet {
-    fn id(&self) -> &'static str {
-        Self::SPELLINGS[0]
-    }
-
-    fn name(&self) -> &'static str {
-        "U-Net"
-    }
-
-    fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-
-    fn config(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
-    }
+    described!("U-Net");
 
     fn size_rule(&self) -> SizeRule {
         let step = 1 << self.depth;

@@ -1,12 +1,13 @@
 //! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
 
 use super::blocks::{ConvStyle, UnitNames, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
-use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
+use super::configured::{Configured, ModelCase, described};
+use super::{Architecture, Built, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Where the gate of the classification-guided module (CGM) is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,34 +143,32 @@ impl Configured for UNet3Plus {
             options.entry("activation").or_insert("softmax".into());
         }
     }
+
+    fn cases() -> Vec<ModelCase> {
+        vec![
+            (json!({"in_channels": 3, "width": 3, "depth": 4, "cat": 3}), [1, 3, 48, 32]),
+            (
+                json!({"out_channels": 3, "width": 4, "depth": 3, "cat": 3, "deep_supervision": true, "activation": "softmax"}),
+                [1, 1, 24, 32],
+            ),
+            (json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true}), [3, 1, 32, 24]),
+            (
+                json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true, "cgm_gate": "logit", "norm": false}),
+                [2, 1, 32, 24],
+            ),
+            (json!({"widths": [3, 6, 8], "depth": 2, "align_corners": true, "conv_bias": false}), [1, 1, 16, 12]),
+        ]
+    }
 }
 
 impl Architecture for UNet3Plus {
-    fn id(&self) -> &'static str {
-        Self::SPELLINGS[0]
-    }
-
-    fn name(&self) -> &'static str {
-        "U-Net 3+"
-    }
-
-    fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    fn out_channels(&self) -> usize {
-        self.out_channels
-    }
+    described!("U-Net 3+");
 
     fn classes(&self) -> usize {
         match self.activation {
             HeadActivation::Sigmoid => self.out_channels + 1,
             HeadActivation::Softmax => self.out_channels.max(2),
         }
-    }
-
-    fn config(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
     }
 
     fn size_rule(&self) -> SizeRule {

@@ -1,11 +1,13 @@
 //! U-Net++ (Zhou et al. 2018, arXiv 1807.10165; 2019, arXiv 1912.05074): nested dense skips, deep supervision, pruning.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, Configured, SizeRule, check_common, levels};
+use super::configured::{Configured, ModelCase, described};
+use super::{Architecture, Built, SizeRule, check_common, levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Average, Conv2d, MaxPool2d, ResizeMode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::HashMap;
 
 /// How the map from the row below is upsampled.
@@ -126,28 +128,20 @@ impl Configured for UNetPlusPlus {
     fn validated(self) -> Result<Self> {
         self.checked()
     }
+
+    fn cases() -> Vec<ModelCase> {
+        vec![
+            (json!({"in_channels": 3, "width": 3, "depth": 4, "up": "bilinear", "conv_bias": true}), [1, 3, 48, 32]),
+            (json!({"out_channels": 2, "width": 4, "depth": 3}), [2, 1, 24, 40]),
+            (json!({"width": 4, "depth": 3, "norm": false, "skip_first": false}), [1, 1, 32, 32]),
+            (json!({"out_channels": 2, "width": 4, "depth": 3, "level": 2, "deep_supervision": false}), [1, 1, 24, 40]),
+            (json!({"width": 4, "depth": 3, "up": "bilinear", "align_corners": false}), [1, 1, 24, 40]),
+        ]
+    }
 }
 
 impl Architecture for UNetPlusPlus {
-    fn id(&self) -> &'static str {
-        Self::SPELLINGS[0]
-    }
-
-    fn name(&self) -> &'static str {
-        "U-Net++"
-    }
-
-    fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-
-    fn config(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
-    }
+    described!("U-Net++");
 
     fn size_rule(&self) -> SizeRule {
         let step = 1 << self.level();

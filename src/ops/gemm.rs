@@ -9,7 +9,7 @@ pub(crate) struct Tile {
     /// Rows: output channels.
     pub rows: usize,
     /// Columns / 8: pixels or Winograd tiles.
-    pub eights: usize,
+    pub column_blocks: usize,
     /// How operands are fetched.
     pub path: OperandPath,
     /// Size of the cooperative matrices, where they are used.
@@ -29,12 +29,13 @@ impl Tile {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
             path => path,
         };
-        if let Some([rows, eights]) = target.overrides.tile.filter(|t| path.tiles().contains(t)) {
-            return Self { rows, eights, path, matrix, lanes };
+        if let Some([rows, column_blocks]) = target.overrides.tile.filter(|t| path.tiles().contains(t)) {
+            return Self { rows, column_blocks, path, matrix, lanes };
         }
         if path != OperandPath::Subgroup {
-            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path, matrix, lanes });
-            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path, matrix, lanes };
+            let tiles =
+                path.tiles().iter().map(|&[rows, column_blocks]| Self { rows, column_blocks, path, matrix, lanes });
+            let first = Self { rows: path.tiles()[0][0], column_blocks: path.tiles()[0][1], path, matrix, lanes };
             let best = tiles.min_by_key(|t| t.cost(target, rows, columns, copies)).unwrap_or(first);
             let other = best.narrow() && target.overrides.operands.is_none();
             return if other { Self { path: target.preset().narrow, ..best } } else { best };
@@ -56,8 +57,8 @@ impl Tile {
             let loads = weight * r.div_ceil(lanes) + column * vectors(e);
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + costs.sum * r * vectors(e))
         };
-        let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
-        Self { rows, eights, path, matrix, lanes }
+        let (rows, column_blocks) = tiles.min_by_key(cost).unwrap_or((64, 4));
+        Self { rows, column_blocks, path, matrix, lanes }
     }
 
     /// Cost of the product on a device with many lanes: multiply-adds and loads of the tiles that cover it, scaled up
@@ -74,7 +75,7 @@ impl Tile {
         match self.path {
             OperandPath::Subgroup => self.lanes,
             OperandPath::Matrix => 32,
-            OperandPath::Workgroup if !self.narrow() => self.rows * self.eights / 8,
+            OperandPath::Workgroup if !self.narrow() => self.rows * self.column_blocks / 8,
             OperandPath::Workgroup | OperandPath::Uniform => 64,
         }
     }
@@ -103,7 +104,7 @@ impl Tile {
     /// The tile for 1 to 3 input channels, where vec4s of K are gathered: each invocation stages one column. With more
     /// columns Intel's compiler spills, and such layers are bound by memory anyway.
     pub fn gathering(self) -> Self {
-        Self { rows: 64, eights: 16, path: OperandPath::Workgroup, ..self }
+        Self { rows: 64, column_blocks: 16, path: OperandPath::Workgroup, ..self }
     }
 
     /// K blocks staged at a time for `steps` gathered vec4s in total, and the K blocks of the packed weights.
@@ -121,7 +122,7 @@ impl Tile {
     /// As [`Tile::constants`], for `steps` vec4s gathered from taps of `channels` channels.
     pub fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
         key.with("TM", self.rows as u32)
-            .with("TN", self.eights as u32)
+            .with("TN", self.column_blocks as u32)
             .flag("WHOLE", rows.is_multiple_of(self.rows))
             .with("KB", Self::gathered(steps).0 as u32)
             .with("CIN", channels as u32)
@@ -134,7 +135,7 @@ impl Tile {
 
     /// Columns of the tile.
     pub fn columns(self) -> usize {
-        self.eights * 8
+        self.column_blocks * 8
     }
 
     /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number of
@@ -156,7 +157,7 @@ impl Tile {
     pub fn constants(self, key: KernelKey, rows: usize, steps: usize) -> KernelKey {
         let key = key
             .with("TM", self.rows as u32)
-            .with("TN", self.eights as u32)
+            .with("TN", self.column_blocks as u32)
             .flag("WHOLE", rows.is_multiple_of(self.rows));
         match self.path {
             OperandPath::Subgroup => key.with("SUBGROUP", self.lanes as u32),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Packing {
     /// Constants that do not depend on parameters.
-    Constants(Vec<f32>),
+    Constants(#[serde(with = "crate::tensor::bits")] Vec<f32>),
     /// The given number of leading elements of the first input, unchanged; 0 if there is no input.
     Copied(usize),
     /// The bias, which is the second input, or zeros; then the first input, unchanged.

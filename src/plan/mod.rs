@@ -2,7 +2,9 @@
 
 mod lower;
 mod memory;
+mod references;
 mod resident;
+mod text;
 
 use crate::error::Result;
 use crate::graph::{Parameter, ValueId};
@@ -11,7 +13,6 @@ use crate::ops::Packing;
 use crate::tensor::{HostTensor, Precision, TensorDesc};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fmt;
 
 /// A resource that a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +253,7 @@ impl Plan {
         &self,
         stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Vec<Option<HostTensor>>> {
+        self.check_references()?;
         let variables = self.variables.iter().map(|s| s.value);
         let last = self.parameters.iter().map(|p| p.value).chain(variables).max();
         let mut values = vec![None; last.map_or(0, |v| v.index() + 1)];
@@ -267,36 +269,5 @@ impl Plan {
     /// The name of a parameter.
     pub fn parameter_name(&self, value: ValueId) -> Option<&str> {
         self.parameters.iter().find(|p| p.value == value).map(|p| p.name.as_str())
-    }
-}
-
-impl fmt::Display for Plan {
-    /// One line per dispatch: its kernel, number of workgroups and bindings.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} dispatches, {} bytes in {} slots", self.dispatches.len(), self.memory.slots, self.slots.len())?;
-        for dispatch in &self.dispatches {
-            let [x, y, z] = dispatch.workgroups;
-            write!(f, "{}: {} {x}x{y}x{z}", dispatch.label, dispatch.kernel)?;
-            for binding in &dispatch.bindings {
-                write!(f, " {binding}")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = |writes: bool| if writes { "write" } else { "read" };
-        match *self {
-            Self::Slot { slot, offset, bytes, writes } => {
-                write!(f, "slot{slot}[{offset}..{}]:{}", offset + bytes, access(writes))
-            }
-            Self::Weights(w) => write!(f, "weights{w}:read"),
-            Self::IoBinding { io_binding, writes } => write!(f, "io{io_binding}:{}", access(writes)),
-            Self::Variable { variable, writes } => write!(f, "variable{variable}:{}", access(writes)),
-            Self::Overflow(node) => write!(f, "overflow{node}:write"),
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! precision.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::gpu::PrecisionChoice;
 use crate::graph::{Graph, ValueId};
@@ -105,23 +105,18 @@ impl Item {
 
 impl Selftest<'_> {
     /// Every item of the fixture: each tensor that is not an input is compared with the device's result.
-    pub(super) fn augment_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+    pub(super) fn augment_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
         let items = entry.case.get("items").cloned().unwrap_or_default();
-        let items: Vec<Item> = match serde_json::from_value(items) {
-            Ok(items) => items,
-            Err(e) => return Ok(Err(format!("the list of items: {e}"))),
-        };
-        let tensors = match entry.tensors(files) {
-            Ok(tensors) => tensors,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+        let items: Vec<Item> =
+            serde_json::from_value(items).map_err(|e| FixtureError::Invalid(format!("the list of items: {e}")))?;
+        let tensors = entry.tensors(files).map_err(FixtureError::invalid)?;
         if items.is_empty() {
-            return Ok(Err("the list of items is empty".into()));
+            return Err(FixtureError::Invalid("the list of items is empty".into()));
         }
         let keys: Vec<String> = items.iter().enumerate().map(|(i, item)| format!("{i:02}.{}", item.name())).collect();
         let known = |name: &str| name.split_once('/').is_some_and(|(k, _)| keys.iter().any(|key| key == k));
         if let Some(stray) = tensors.keys().find(|name| !known(name)) {
-            return Ok(Err(format!("tensor `{stray}` belongs to no item of the list")));
+            return Err(FixtureError::Invalid(format!("tensor `{stray}` belongs to no item of the list")));
         }
         for (item, key) in items.iter().zip(&keys) {
             let mut given = under(&tensors, &format!("{key}/"));
@@ -136,7 +131,7 @@ impl Selftest<'_> {
                 self.report(&entry.name, &format!("{key}/{name}"), verdict)?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

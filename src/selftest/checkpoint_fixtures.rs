@@ -3,18 +3,15 @@
 
 use super::manifest::under;
 use super::model_fixtures::{Fixture, compare_outputs};
-use super::{CaseFile, Entry, Selftest};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest};
 use crate::error::{Error, Result};
 use crate::model::{self, Model, parse};
 use crate::weights::load_bytes;
 use serde_json::Value;
 
 impl Selftest<'_> {
-    pub(super) fn checkpoint_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
-        let fixture = match read(entry, files) {
-            Ok(fixture) => fixture,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+    pub(super) fn checkpoint_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
+        let fixture = read(entry, files).map_err(FixtureError::invalid)?;
         compare_outputs(self, entry, &fixture)
     }
 }

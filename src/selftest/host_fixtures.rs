@@ -1,7 +1,7 @@
 //! Fixtures of kinds `weightmap` and `metrics`: host computations of training, with results from numpy and scipy.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::infer::{Connectivity, LabelMap, components};
 use crate::tensor::HostTensor;
@@ -61,32 +61,26 @@ impl WeightArgs {
 
 impl Selftest<'_> {
     /// Every item of the fixture: each tensor that is not an input is compared with the computed one.
-    pub(super) fn host_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+    pub(super) fn host_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
         let items = entry.case.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-        let tensors = match entry.tensors(files) {
-            Ok(tensors) => tensors,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+        let tensors = entry.tensors(files).map_err(FixtureError::invalid)?;
         let of_item = |name: &str| name.split_once('/').and_then(|(i, _)| i.parse::<usize>().ok());
         if let Some(stray) = tensors.keys().find(|name| of_item(name).is_none_or(|i| i >= items.len())) {
-            return Ok(Err(format!("tensor `{stray}` belongs to no item")));
+            return Err(FixtureError::Invalid(format!("tensor `{stray}` belongs to no item")));
         }
         if items.is_empty() {
-            return Ok(Err("the list of items is empty".into()));
+            return Err(FixtureError::Invalid("the list of items is empty".into()));
         }
         for (i, item) in items.into_iter().enumerate() {
             let given = under(&tensors, &format!("{i:02}/"));
             let (inputs, computed) = match (serde_json::from_value(item), entry.kind.as_str()) {
-                (Err(e), _) => return Ok(Err(format!("item {i}: {e}"))),
+                (Err(e), _) => return Err(FixtureError::Invalid(format!("item {i}: {e}"))),
                 (Ok(item), "weightmap") => (&["labels"][..], weight_map(&item, &given)),
                 (Ok(item), _) => {
                     (&["prob", "true_instances", "pred_classes", "true_classes"][..], metrics(&item, &given))
                 }
             };
-            let mut computed = match computed {
-                Ok(computed) => computed,
-                Err(e) => return Ok(Err(format!("item {i}: {e}"))),
-            };
+            let mut computed = computed.map_err(|e| FixtureError::Invalid(format!("item {i}: {e}")))?;
             for (name, expected) in given.iter().filter(|(name, _)| !inputs.contains(&name.as_str())) {
                 let verdict = match computed.remove(name) {
                     None => Verdict::Failed("not understood".into()),
@@ -98,7 +92,7 @@ impl Selftest<'_> {
                 self.report(&entry.name, &format!("{i:02}/{name}"), Verdict::Failed("not in the fixture".into()))?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fixtures of kind `losses`: the value of each loss and its gradient, from PyTorch in double precision.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::gpu::PrecisionChoice;
 use crate::graph::{Graph, differentiate};
@@ -42,23 +42,18 @@ type Tensors = BTreeMap<String, HostTensor>;
 
 impl Selftest<'_> {
     /// Every loss of the fixture: its value and the gradient of its logits.
-    pub(super) fn loss_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+    pub(super) fn loss_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
         let specs = entry.case.get("losses").cloned().unwrap_or_default();
-        let specs: Vec<Spec> = match serde_json::from_value(specs) {
-            Ok(specs) => specs,
-            Err(e) => return Ok(Err(format!("the list of losses: {e}"))),
-        };
-        let tensors = match entry.tensors(files) {
-            Ok(tensors) => tensors,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+        let specs: Vec<Spec> =
+            serde_json::from_value(specs).map_err(|e| FixtureError::Invalid(format!("the list of losses: {e}")))?;
+        let tensors = entry.tensors(files).map_err(FixtureError::invalid)?;
         if specs.is_empty() {
-            return Ok(Err("the list of losses is empty".into()));
+            return Err(FixtureError::Invalid("the list of losses is empty".into()));
         }
         let keys: Vec<String> = specs.iter().enumerate().map(|(i, s)| format!("{i:02}.{}", s.name)).collect();
         let known = |name: &str| name.split_once('/').is_some_and(|(k, _)| keys.iter().any(|key| key == k));
         if let Some(stray) = tensors.keys().find(|name| !known(name)) {
-            return Ok(Err(format!("tensor `{stray}` belongs to no loss of the list")));
+            return Err(FixtureError::Invalid(format!("tensor `{stray}` belongs to no loss of the list")));
         }
         for (spec, key) in specs.iter().zip(&keys) {
             let mut given = under(&tensors, &format!("{key}/"));
@@ -74,7 +69,7 @@ impl Selftest<'_> {
                 self.report(&entry.name, &format!("{key}/{rest}"), Verdict::Failed("not understood".into()))?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

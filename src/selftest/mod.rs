@@ -86,6 +86,28 @@ impl Verdict {
     }
 }
 
+/// Why the checks of a fixture end early.
+enum FixtureError {
+    /// It cannot be checked, for this reason: it fails, and the run goes on.
+    Invalid(String),
+    /// The receiver of checks ends the run.
+    Run(Error),
+}
+
+type FixtureResult = Result<(), FixtureError>;
+
+impl FixtureError {
+    fn invalid(reason: impl ToString) -> Self {
+        Self::Invalid(reason.to_string())
+    }
+}
+
+impl From<Error> for FixtureError {
+    fn from(e: Error) -> Self {
+        Self::Run(e)
+    }
+}
+
 /// Receives checks, one at a time; an error stops the run.
 pub type Sink<'a> = &'a mut dyn FnMut(Check) -> Result<()>;
 
@@ -146,31 +168,35 @@ impl Selftest<'_> {
                     continue;
                 }
             };
-            if let Err(reason) = self.fixture(entry, &files)? {
-                self.report(&entry.name, &entry.kind, Verdict::Failed(reason))?;
+            match self.fixture(entry, &files) {
+                Ok(()) => {}
+                Err(FixtureError::Invalid(reason)) => {
+                    self.report(&entry.name, &entry.kind, Verdict::Failed(reason))?;
+                }
+                Err(FixtureError::Run(e)) => return Err(e),
             }
         }
         Ok(())
     }
 
-    /// Checks a fixture. The outer error stops the run, the inner one is the fixture's.
-    fn fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+    /// Checks a fixture.
+    fn fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
         match entry.kind.as_str() {
             "ops" => self.op_fixtures(entry, files),
             "model" => match entry.mode() {
                 "eval" => self.model_fixture(entry, files),
-                "train" => match self.model_fixture(entry, files)? {
-                    Ok(()) => self.train_fixture(entry, files),
-                    wrong => Ok(wrong),
-                },
-                mode => Ok(Err(format!("unknown mode `{mode}`"))),
+                "train" => {
+                    self.model_fixture(entry, files)?;
+                    self.train_fixture(entry, files)
+                }
+                mode => Err(FixtureError::Invalid(format!("unknown mode `{mode}`"))),
             },
             "weightmap" | "metrics" => self.host_fixture(entry, files),
             "losses" => self.loss_fixture(entry, files),
             "augment" => self.augment_fixture(entry, files),
             "checkpoint" => self.checkpoint_fixture(entry, files),
             "onnx" => self.onnx_fixture(entry, files),
-            kind => Ok(Err(format!("unknown kind `{kind}`"))),
+            kind => Err(FixtureError::Invalid(format!("unknown kind `{kind}`"))),
         }
     }
 }

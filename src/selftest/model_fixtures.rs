@@ -2,7 +2,7 @@
 //! forward pass in evaluation mode too; `train_fixtures` has the rest.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::model;
@@ -68,21 +68,15 @@ fn tolerance(precision: Precision, name: &str, expected: &BTreeMap<String, HostT
 
 impl Selftest<'_> {
     /// Every output and inner activation of the forward pass in evaluation mode.
-    pub(super) fn model_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
-        let fixture = match Fixture::read(entry, files) {
-            Ok(fixture) => fixture,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+    pub(super) fn model_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
+        let fixture = Fixture::read(entry, files).map_err(FixtureError::invalid)?;
         compare_outputs(self, entry, &fixture)
     }
 }
 
 /// Runs a fixture's network and reports every expected tensor.
-pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fixture) -> Result<Result<(), String>> {
-    let mut got = match run_model(t.backend, fixture) {
-        Ok(got) => got,
-        Err(e) => return Ok(Err(e.to_string())),
-    };
+pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fixture) -> FixtureResult {
+    let mut got = run_model(t.backend, fixture).map_err(FixtureError::invalid)?;
     for (name, expected) in &fixture.expected {
         let got = got.remove(name).ok_or_else(|| {
             let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -94,7 +88,7 @@ pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fix
         );
         t.report(&entry.name, name, verdict)?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// A fixture of kind `model`.

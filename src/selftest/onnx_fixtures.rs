@@ -1,7 +1,7 @@
 //! Fixtures of kind `onnx`: a file written by PyTorch's exporter, and PyTorch's outputs for one or two inputs.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::model::onnx::{OnnxNetwork, OnnxOptions, parse};
 use crate::model::{INPUT, whole_graph};
@@ -15,19 +15,13 @@ const RUNS: [(&str, &str); 2] = [("input", "out/"), ("input_b", "out_b/")];
 
 impl Selftest<'_> {
     /// Every output for every input.
-    pub(super) fn onnx_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
-        let (network, weights, tensors) = match read(entry, files) {
-            Ok(all) => all,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+    pub(super) fn onnx_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
+        let (network, weights, tensors) = read(entry, files).map_err(FixtureError::invalid)?;
         let mut compared = 0;
         for (input, prefix) in RUNS {
             let expected = under(&tensors, prefix);
             let Some(x) = tensors.get(input).filter(|_| !expected.is_empty()) else { continue };
-            let mut got = match self.run_network(&network, &weights, x) {
-                Ok(got) => got,
-                Err(e) => return Ok(Err(e.to_string())),
-            };
+            let mut got = self.run_network(&network, &weights, x).map_err(FixtureError::invalid)?;
             for (name, expected) in &expected {
                 let got = got.remove(name).ok_or_else(|| {
                     let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -39,7 +33,10 @@ impl Selftest<'_> {
                 compared += 1;
             }
         }
-        Ok(if compared > 0 { Ok(()) } else { Err("no tensor to compare with".into()) })
+        match compared {
+            0 => Err(FixtureError::invalid("no tensor to compare with")),
+            _ => Ok(()),
+        }
     }
 
     fn run_network(

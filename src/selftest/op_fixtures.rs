@@ -1,7 +1,7 @@
 //! Fixtures of kind `ops`: single operations with inputs and results from PyTorch.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::ops::{
     AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d, Function, GlobalAvgPool,
@@ -37,23 +37,18 @@ pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
 
 impl Selftest<'_> {
     /// Every operation of the fixture: result and gradients. Other tensors in the file fail.
-    pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+    pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
         let specs = entry.case.get("ops").cloned().unwrap_or_default();
-        let specs: Vec<Spec> = match serde_json::from_value(specs) {
-            Ok(specs) => specs,
-            Err(e) => return Ok(Err(format!("the list of ops: {e}"))),
-        };
-        let tensors = match entry.tensors(files) {
-            Ok(tensors) => tensors,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+        let specs: Vec<Spec> =
+            serde_json::from_value(specs).map_err(|e| FixtureError::Invalid(format!("the list of ops: {e}")))?;
+        let tensors = entry.tensors(files).map_err(FixtureError::invalid)?;
         if specs.is_empty() {
-            return Ok(Err("the list of ops is empty".into()));
+            return Err(FixtureError::Invalid("the list of ops is empty".into()));
         }
         let keys: Vec<String> = specs.iter().enumerate().map(|(i, s)| format!("{i:02}.{}", s.op)).collect();
         let known = |name: &str| name.split_once('/').is_some_and(|(k, _)| keys.iter().any(|key| key == k));
         if let Some(stray) = tensors.keys().find(|name| !known(name)) {
-            return Ok(Err(format!("tensor `{stray}` belongs to no op of the list")));
+            return Err(FixtureError::Invalid(format!("tensor `{stray}` belongs to no op of the list")));
         }
         for (spec, key) in specs.iter().zip(&keys) {
             let name = format!("{}/{key}", entry.name);
@@ -77,7 +72,7 @@ impl Selftest<'_> {
                 self.report(&name, &rest, Verdict::Failed("not understood".into()))?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //! parameters after optimiser steps.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, Selftest, Verdict, compare};
+use super::{CaseFile, Entry, FixtureError, FixtureResult, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::kernel::ConvFamily;
@@ -231,25 +231,21 @@ fn masked(got: &HostTensor, expected: &HostTensor, counts: impl Fn(usize) -> boo
 
 impl Selftest<'_> {
     /// The checks after the forward pass in evaluation mode.
-    pub(super) fn train_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
-        let case = match Case::read(entry, files) {
-            Ok(case) => case,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
+    pub(super) fn train_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> FixtureResult {
+        let case = Case::read(entry, files).map_err(FixtureError::invalid)?;
         let mut left: Vec<&String> = case.expected.keys().collect();
         for (number, (tag, optimiser)) in case.optimisers.iter().enumerate() {
-            let checks = match self.train(&case, tag, optimiser, number == 0) {
-                Ok(checks) => checks,
-                Err(e) => return Ok(Err(format!("{tag}: {e}"))),
-            };
+            let checks = self
+                .train(&case, tag, optimiser, number == 0)
+                .map_err(|e| FixtureError::Invalid(format!("{tag}: {e}")))?;
             for (key, verdict) in checks {
                 left.retain(|k| **k != key);
                 self.report(&entry.name, &key, verdict)?;
             }
         }
         match left.first() {
-            Some(key) => Ok(Err(format!("tensor `{key}` was not compared with anything"))),
-            None => Ok(Ok(())),
+            Some(key) => Err(FixtureError::Invalid(format!("tensor `{key}` was not compared with anything"))),
+            None => Ok(()),
         }
     }
 

@@ -2,12 +2,31 @@
 
 use super::Shape;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// A tensor in host memory: `f32`, row-major, NCHW when it has four dimensions.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct HostTensor {
     dims: Vec<usize>,
+    #[serde(with = "super::bits")]
     data: Vec<f32>,
+}
+
+/// A tensor as a file has it.
+#[derive(Deserialize)]
+struct Unchecked {
+    dims: Vec<usize>,
+    #[serde(with = "super::bits")]
+    data: Vec<f32>,
+}
+
+impl TryFrom<Unchecked> for HostTensor {
+    type Error = Error;
+
+    fn try_from(Unchecked { dims, data }: Unchecked) -> Result<Self> {
+        Self::new(dims, data)
+    }
 }
 
 impl HostTensor {

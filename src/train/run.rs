@@ -1,22 +1,22 @@
 //! A training run: batches, steps, evaluations, checkpoints and reports.
 
+mod prepare;
+
 use super::augment::Augmenter;
-use super::batch::{Batch, Batcher, CropOptions};
-use super::checkpoint::{TrainState, load_state, save_model, save_state};
-use super::config::{Monitor, TrainConfig};
+use super::batch::{Batch, Batcher};
+use super::checkpoint::{TrainState, save_model, save_state};
+use super::config::TrainConfig;
 use super::dataset::{Dataset, Pair};
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate_async};
-use super::example::{DataSummary, ExampleOptions, Examples};
-use super::fit::{Fit, fit};
+use super::example::DataSummary;
 use super::metrics::{Classes, Measure};
-use super::network::{TARGET, WEIGHT, initial, loss_graph};
+use super::network::{TARGET, WEIGHT};
 use super::prefetch::Prefetch;
 use super::report::Report;
-use super::scan::{GroundTruthSummary, findings, scan};
+use super::scan::GroundTruthSummary;
 use super::schedule::Plateau;
-use super::step::StepOptions;
 use super::trainer::{StepLoss, Trainer};
-use crate::error::{Error, Hint, Message, Result};
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -30,14 +30,11 @@ use crate::tensor::HostTensor;
 use crate::weights::{ModelMetadata, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Batches prepared ahead.
 const AHEAD: usize = 3;
-/// Host memory for cached examples, bytes.
-const EXAMPLES: u64 = 4 << 30;
 /// Images in the grid of predictions.
 const SHOWN: usize = 6;
 
@@ -162,159 +159,6 @@ pub struct TrainRun {
 }
 
 impl TrainRun {
-    /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`; with
-    /// `init`, starts from a model's weights. Errors if `dir` holds a run and `resume` is not set.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
-        Self::new_while(gpu, config, dir, resume, init, &|| true)
-    }
-
-    /// [`Self::new`], with cancellation: [`Error::Cancelled`] if `go_on` returns false while ground truth is scanned.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn new_while(
-        gpu: &Gpu,
-        config: TrainConfig,
-        dir: &Path,
-        resume: bool,
-        init: Option<&Model>,
-        go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Self> {
-        block_on(Self::new_while_async(gpu, config, dir, resume, init, go_on))
-    }
-
-    /// [`Self::new_while`] as a future. It awaits the device only; files are read on the calling thread.
-    pub async fn new_while_async(
-        gpu: &Gpu,
-        config: TrainConfig,
-        dir: &Path,
-        resume: bool,
-        init: Option<&Model>,
-        go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Self> {
-        config.validate()?;
-        let files = RunFiles { dir: dir.into() };
-        if !resume && files.last().exists() {
-            let reason = Message::from("there is a run here; resume it (");
-            return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
-        }
-        let architecture: Arc<dyn Architecture> = config.architecture()?.into();
-        let loss = config.loss(&*architecture)?;
-        let weight_map = config.weight_map(&loss)?;
-        let weighted = weight_map.is_some();
-        let margin = architecture.size_rule().margin;
-        let open = |folder: &PathBuf| Dataset::open_as(folder, config.data.ground_truth);
-        let (training, validation) = match &config.data.validation_folder {
-            Some(folder) => (open(&config.data.folder)?, open(folder)?),
-            None => open(&config.data.folder)?.split(config.split()?, config.seed)?,
-        };
-        let options = ExampleOptions {
-            channels: architecture.in_channels(),
-            classes: architecture.out_channels().max(2),
-            normalisation: config.data.normalisation.clone(),
-            labels: config.data.labels(),
-            separate_touching: config.data.separate_touching,
-            read: config.data.read(),
-            weight_map,
-        };
-        if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
-            return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
-        }
-        // Every file is read before the first step; ground truth first, since it is small and may stop the run.
-        let ground_truth_of = |data| scan(data, options.classes, &options.labels, go_on);
-        let ground_truth = [ground_truth_of(&training)?, ground_truth_of(&validation)?];
-        let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
-        let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
-        let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
-        let validation_summary = summary.check()?;
-        let examples = Arc::new(Examples::new(training, options, EXAMPLES));
-        let training_summary = examples.check()?;
-        let step_options = StepOptions {
-            optimiser: config.optimiser.kind()?,
-            clip: (config.clip > 0.0).then_some(config.clip),
-            accumulate: true,
-            checkpointing: config.checkpointing,
-            gradients: false,
-        };
-        let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
-            let augmenter = Augmenter::new(config.augment.clone(), crops, config.crop, margin, config.seed)?;
-            let graph = loss_graph(&*architecture, &loss, &augmenter, weighted, [crops, config.crop])?;
-            Ok((graph, augmenter))
-        })?;
-        let Fit { graph, augmenter, crops, parts } = fit;
-        let metadata = ModelMetadata {
-            format: 1,
-            arch: architecture.id().into(),
-            config: architecture.config(),
-            normalisation: config.data.normalisation.clone(),
-            classes: config.data.classes.clone(),
-            instances: None,
-        };
-        let mut taken = 0;
-        let begin = initial(&graph, config.seed);
-        let options = StepOptions { accumulate: parts > 1, ..step_options };
-        let first = |name: &str, dims: &[usize]| match init.map(|m| m.weights().require(name, dims)) {
-            Some(Ok(t)) => {
-                taken += 1;
-                Ok(t.clone())
-            }
-            // Such as a head for other classes: it is initialised at random.
-            Some(Err(e)) => {
-                log::warn!("{e}: initialised at random");
-                begin(name, dims)
-            }
-            None => begin(name, dims),
-        };
-        let trainer = Trainer::new_async(gpu, &graph, &architecture.dropouts(), options, first).await?;
-        if let Some(model) = init.filter(|_| taken == 0) {
-            let reason = format!("has no parameter of this {}: the weights of another network", architecture.name());
-            return Err(Error::file(&model.name, reason));
-        }
-        let crop = CropOptions { height: config.crop, width: config.crop, margin };
-        let batcher = Batcher::new(examples, crops, crop, config.seed)?;
-        let (mut step, mut best, mut progress) = (0, None, Progress::default());
-        if resume {
-            let (state, _) = load_state(files.last())?;
-            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.message()))?;
-            (step, best) = (state.step, state.best);
-            progress = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
-        }
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-        let report = if resume { Report::resume(dir, step)? } else { Report::create(dir)? };
-        let text = config.to_toml()?;
-        crate::infer::write_atomically(files.config(), |w| w.write_all(text.as_bytes()))?;
-        let ready = Ready {
-            device: gpu.describe(),
-            parameters: crate::model::parameter_count(&graph),
-            channels: architecture.in_channels(),
-            training: training_summary,
-            validation: validation_summary,
-            ground_truth,
-            findings,
-            crops,
-            parts,
-            memory: trainer.device_bytes(),
-            resumed: step,
-        };
-        Ok(Self {
-            config,
-            files,
-            gpu: gpu.clone(),
-            architecture,
-            metadata,
-            validation,
-            batcher,
-            augmenter,
-            trainer,
-            report,
-            ready,
-            step,
-            best,
-            progress,
-            sum: 0.0,
-            crops: VecDeque::new(),
-        })
-    }
-
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.step

@@ -29,7 +29,7 @@ struct Document {
 struct Entry {
     #[serde(flatten)]
     class: ConvClass,
-    family: String,
+    family: ConvFamily,
 }
 
 /// The choices cached in `folder` for this device. `None` if there is no file, or if it is damaged or of another
@@ -56,7 +56,7 @@ pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     }
     let mut tuning = Tuning::default();
     for e in document.convolutions {
-        tuning.set(e.class, e.family.parse::<ConvFamily>().ok()?);
+        tuning.set(e.class, e.family);
     }
     tuning.set_storage(document.storage.map(|i| i.parse()).transpose().ok()?);
     Some(tuning)
@@ -64,7 +64,7 @@ pub fn parse(text: &str, device: &str) -> Option<Tuning> {
 
 /// Choices of `device` as JSON.
 pub fn write(tuning: &Tuning, device: String) -> String {
-    let entry = |(class, family): (&ConvClass, ConvFamily)| Entry { class: *class, family: family.name().into() };
+    let entry = |(class, family): (&ConvClass, ConvFamily)| Entry { class: *class, family };
     let storage = tuning.storage().map(|i| i.name().into());
     let document = Document { format: FORMAT, device, convolutions: tuning.iter().map(entry).collect(), storage };
     serde_json::to_string_pretty(&document).unwrap_or_default()

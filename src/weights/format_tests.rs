@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::tensor::HostTensor;
+use crate::weights::{ModelMetadata, Weights, builtin, open};
 
 fn checkpoint() -> Checkpoint {
     let mut weights = Weights::new();

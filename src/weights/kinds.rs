@@ -1,29 +1,18 @@
 //! Recognises common files that are not checkpoints, for better errors than "unknown".
 
-/// First bytes of a Git LFS pointer.
-pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
+pub(crate) use crate::io::image_formats::LFS_POINTER;
+
+use crate::io::ImageFormat;
 
 /// The kind of file that these first bytes belong to, if it is one that users mistake for a checkpoint.
 pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     const STARTS: &[(&[u8], &str)] = &[
-        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-        (b"\xff\xd8\xff", "a JPEG image"),
-        (b"II*\0", "a TIFF image"),
-        (b"MM\0*", "a TIFF image"),
-        (b"II+\0", "a TIFF image"),
-        (b"GIF8", "a GIF image"),
-        (b"BM", "a BMP image"),
-        (b"%PDF-", "a PDF document"),
-        (b"\x93NUMPY", "a NumPy array (.npy)"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras weights?)"),
         (b"PK\x03\x04", "a zip archive, but not PyTorch's"),
         (b"\x80\x02", "a Python pickle without tensors"),
         (b"\x80\x04", "a Python pickle"),
         (b"GGUF", "a GGUF model"),
         (b"\x1f\x8b", "a gzip file inside another"),
-        (b"BZh", "a bzip2 file"),
-        (b"\xfd7zXZ\0", "an xz file"),
-        (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
         (LFS_POINTER, "a Git LFS pointer, not the file: run `git lfs pull`"),
         (b"\x7fELF", "a program"),
         (b"MZ", "a program"),
@@ -31,11 +20,11 @@ pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     if let Some(&(_, what)) = STARTS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(what);
     }
-    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
-        return Some("a WebP image");
-    }
     if head.get(4..8) == Some(b"TFL3") {
         return Some("a TensorFlow Lite model");
+    }
+    if let Some(format) = ImageFormat::of_head(head) {
+        return Some(format.what);
     }
     let text = std::str::from_utf8(head).or_else(|e| std::str::from_utf8(&head[..e.valid_up_to()])).ok()?;
     let text = text.trim_start();

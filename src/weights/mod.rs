@@ -1,12 +1,14 @@
 //! Checkpoints: named host tensors and their metadata.
 
 pub mod builtin;
+mod checkpoint;
 mod collection;
 mod format;
 mod gzip;
 mod instances;
 mod kinds;
 mod metadata;
+mod open;
 mod planes;
 #[cfg(feature = "pytorch")]
 mod readable_zip;
@@ -17,14 +19,13 @@ mod torch;
 #[cfg(any(feature = "pytorch", feature = "bioimage"))]
 mod zip_file;
 
+pub use checkpoint::{Checkpoint, Ignored, MAX_BYTES, StoredType, WeightFormat};
 pub use collection::Weights;
-pub use format::{
-    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open, open_state,
-    save,
-};
+pub use format::{FORMATS, load, load_bytes, load_state, save};
 pub use instances::{Connectivity, InstanceMethod, InstanceSettings, MAX_GAP};
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
+pub use open::{open, open_state};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
 #[cfg(feature = "pytorch")]

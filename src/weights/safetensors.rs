@@ -8,7 +8,7 @@ use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 use half::{bf16, f16};
 use serde_json::Value;
 
-use super::format::{Checkpoint, StoredType, WeightFormat};
+use super::checkpoint::{Checkpoint, StoredType, WeightFormat};
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;

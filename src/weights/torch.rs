@@ -9,7 +9,7 @@ use std::path::Path;
 use ::safetensors::tensor::Dtype;
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
 
-use super::format::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
+use super::checkpoint::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
 use super::readable_zip::ReadableZip;
 use super::safetensors::{shown, to_f32};
 use super::zip_file::open_zip;

@@ -2,27 +2,19 @@
 //! children, each with all below it, form no circle. An import counts for the file that declares the name, however many
 //! `pub use` lie between.
 
-use crate::layering::{Token, files, test_files, tokens, without_tests, word};
+use crate::sources::{Token, files, test_files, tokens, without_tests, word};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Path = Vec<String>;
 
 /// Circles that stand, each with the parent, its members and the reason.
 const CIRCLES: &[(&str, &[&str])] = &[
-    // `source::open` opens files with the decoders, which implement `ImageSource` of their parent module.
-    ("infer", &["band", "channels", "decode", "image", "labels", "source"]),
-    // The table of writers names every writer, and each implements a trait declared beside the table.
-    ("infer", &["instances", "output", "writers"]),
+    // A writer of instances gets all instances, whose module holds those writers; an overlay shows instances.
+    ("infer", &["instances", "output", "writer"]),
     // The planner of tiles measures an ensemble, which builds its graphs of tiles.
     ("infer", &["ensemble", "tiling"]),
-    // Pages are found by the TIFF directory, and a TIFF image reads its pages.
-    ("infer/decode", &["levels", "ome", "orientation", "pages", "shaped", "tiff"]),
-    // A page holds its colour and compression, which are read from the page's tags.
-    ("infer/decode/tiff", &["colour", "compression", "jpeg", "jpeg2000", "page", "samples"]),
-    // `Model::open` reads packages and ONNX files, which are made of models.
+    // A model holds its package, and both packages and ONNX files are read and written as models.
     ("model", &["bioimage", "loaded", "onnx"]),
-    // The table of formats names every format, and each implements the trait declared beside the table.
-    ("weights", &["builtin", "format", "safetensors", "torch"]),
 ];
 
 /// A module as its source file has it.

@@ -1,8 +1,8 @@
-//! Project rules that the compiler does not check: module layers, where crates may be used, file length, and that
-//! rustfmt sees every file. Reads the sources; needs no GPU.
+//! Project rules that the compiler does not check: module layers, where crates may be used, and file length. Reads the
+//! sources; needs no GPU.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use crate::sources::{Token, files, group, test_files, tokens, without_tests, word};
+use std::collections::BTreeSet;
 
 /// Modules from the bottom up. A module imports lower layers only.
 const LAYERS: &[(&str, u32)] = &[
@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("io", 1),
     ("tensor", 1),
     ("kernel", 2),
+    ("onnx", 2),
     ("ops", 3),
     ("graph", 4),
     ("gpu", 4),
@@ -69,153 +70,6 @@ const ENVIRONMENT: &[&str] = &["cli", "main", "testing/device"];
 const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device"];
 
 const MAX_FILE_LINES: usize = 600;
-
-#[derive(Debug, PartialEq)]
-pub enum Token {
-    Word(String),
-    /// `::`
-    Path,
-    Mark(char),
-    /// The content of a string literal.
-    Text(String),
-}
-
-/// Words, marks and strings of a source text, without comments and character literals.
-pub fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut out, mut i) = (Vec::new(), 0);
-    while i < chars.len() {
-        let start = i;
-        match (at(i), at(i + 1)) {
-            ('/', '/') => {
-                while i < chars.len() && at(i) != '\n' {
-                    i += 1;
-                }
-            }
-            ('/', '*') => {
-                let mut depth = 1;
-                i += 2;
-                while i < chars.len() && depth > 0 {
-                    match (at(i), at(i + 1)) {
-                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
-                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
-                        _ => i += 1,
-                    }
-                }
-            }
-            ('"', _) => {
-                i += 1;
-                while i < chars.len() && at(i) != '"' {
-                    i += if at(i) == '\\' { 2 } else { 1 };
-                }
-                out.push(Token::Text(chars[start + 1..i.min(chars.len())].iter().collect()));
-                i += 1;
-            }
-            // A character literal; a lifetime has no closing quote.
-            ('\'', '\\') => {
-                i += 3;
-                while i < chars.len() && at(i) != '\'' {
-                    i += 1;
-                }
-                i += 1;
-            }
-            ('\'', _) => i += if at(i + 2) == '\'' { 3 } else { 1 },
-            (':', ':') => {
-                out.push(Token::Path);
-                i += 2;
-            }
-            (c, _) if is_word(c) => {
-                while is_word(at(i)) {
-                    i += 1;
-                }
-                let word: String = chars[start..i].iter().collect();
-                let hashes = (i..chars.len()).take_while(|&k| at(k) == '#').count();
-                if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
-                    // A raw string ends at a quote with as many hashes.
-                    i += hashes + 1;
-                    let ends = |i: usize| at(i) == '"' && (1..=hashes).all(|k| at(i + k) == '#');
-                    let first = i;
-                    while i < chars.len() && !ends(i) {
-                        i += 1;
-                    }
-                    out.push(Token::Text(chars[first..i].iter().collect()));
-                    i += 1 + hashes;
-                } else {
-                    out.push(Token::Word(word));
-                }
-            }
-            (c, _) => {
-                if !c.is_whitespace() {
-                    out.push(Token::Mark(c));
-                }
-                i += 1;
-            }
-        }
-    }
-    out
-}
-
-pub fn word(t: Option<&Token>) -> Option<&str> {
-    match t {
-        Some(Token::Word(w)) => Some(w),
-        _ => None,
-    }
-}
-
-/// Number of tokens of a bracketed group that starts at `t[0]`.
-fn group(t: &[Token]) -> usize {
-    let mut depth = 0;
-    for (i, token) in t.iter().enumerate() {
-        match token {
-            Token::Mark('(' | '[' | '{') => depth += 1,
-            Token::Mark(')' | ']' | '}') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return i + 1;
-        }
-    }
-    t.len()
-}
-
-/// Removes `#[cfg(test)] mod name { .. }`; also returns the names of `#[cfg(test)] mod name;`.
-pub fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
-    let marker = tokens("#[cfg(test)]");
-    let mut names = Vec::new();
-    let mut i = 0;
-    while i < t.len() {
-        if !t[i..].starts_with(&marker) {
-            i += 1;
-            continue;
-        }
-        let mut end = i + marker.len();
-        while t.get(end) == Some(&Token::Mark('#')) {
-            end += 1 + group(&t[end + 1..]);
-        }
-        while matches!(word(t.get(end)), Some("pub")) {
-            end += 1;
-            if t.get(end) == Some(&Token::Mark('(')) {
-                end += group(&t[end..]);
-            }
-        }
-        match (word(t.get(end)), word(t.get(end + 1)), t.get(end + 2)) {
-            (Some("mod"), Some(name), Some(Token::Mark(';'))) => {
-                names.push(name.to_string());
-                end += 3;
-            }
-            (Some("mod"), Some(_), Some(Token::Mark('{'))) => end += 2 + group(&t[end + 2..]),
-            // Only modules are removed.
-            _ => {
-                i = end;
-                continue;
-            }
-        }
-        t.drain(i..end);
-    }
-    (t, names)
-}
 
 /// Top-level modules that a file `depth` modules deep names by `crate::..` or by enough `super::`.
 fn imports(t: &[Token], depth: usize) -> BTreeSet<String> {
@@ -359,40 +213,6 @@ fn reads_environment(t: &[Token]) -> bool {
     })
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Files under `folder` with `extension`: relative path and text.
-pub fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
-    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path, out) } else { out.push(path) }
-        }
-    }
-    let mut paths = Vec::new();
-    walk(&root().join(folder), &mut paths);
-    paths.retain(|p| p.extension().is_some_and(|e| e == extension));
-    paths.sort();
-    assert!(!paths.is_empty(), "{folder}: no .{extension} file was found");
-    let name = |p: &Path| p.strip_prefix(root().join(folder)).unwrap().to_str().unwrap().replace('\\', "/");
-    paths.iter().map(|p| (name(p), std::fs::read_to_string(p).unwrap())).collect()
-}
-
-/// Files declared by `#[cfg(test)] mod name;`: `name.rs` beside or below the declaring file, or its `#[path]` forms.
-pub fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (path, text) in all {
-        let dir = path.rsplit_once('/').map_or(String::new(), |(d, _)| format!("{d}/"));
-        let stem = path.trim_end_matches(".rs").trim_end_matches("/mod");
-        for name in without_tests(tokens(text)).1 {
-            found.extend([format!("{stem}/{name}.rs"), format!("{stem}_{name}.rs"), format!("{dir}{name}.rs")]);
-        }
-    }
-    found
-}
-
 #[test]
 fn modules_import_lower_layers_only() {
     let all = files("src", "rs");
@@ -423,88 +243,6 @@ fn files_are_short() {
         .map(|f| format!("{f:?}"))
         .collect();
     assert!(long.is_empty(), "longer than {MAX_FILE_LINES} lines: {}", long.join(", "));
-}
-
-/// Modules of a file that rustfmt sees: plain `mod name;` outside macros and blocks, with `#[path]`.
-fn plain_modules(text: &str) -> Vec<(String, Option<String>)> {
-    let paths: BTreeMap<&str, &str> = text
-        .split("#[path = \"")
-        .skip(1)
-        .filter_map(|rest| {
-            let (path, rest) = rest.split_once('"')?;
-            Some((rest.split_once("mod ")?.1.split_once(';')?.0, path))
-        })
-        .collect();
-    let t = tokens(text);
-    let (mut found, mut i) = (Vec::new(), 0);
-    while i < t.len() {
-        match (&t[i], word(t.get(i + 1)), t.get(i + 2)) {
-            (Token::Mark('(' | '[' | '{'), ..) => i += group(&t[i..]),
-            (Token::Word(w), Some(name), Some(Token::Mark(';'))) if w == "mod" => {
-                found.push((name.to_string(), paths.get(name).map(|p| (*p).to_string())));
-                i += 3;
-            }
-            _ => i += 1,
-        }
-    }
-    found
-}
-
-/// The files that rustfmt visits from the root of a crate.
-fn visit(file: PathBuf, is_root: bool, seen: &mut BTreeSet<PathBuf>) {
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let beside = file.parent().unwrap().to_path_buf();
-    let below = if is_root || file.ends_with("mod.rs") { beside.clone() } else { file.with_extension("") };
-    for (name, path) in plain_modules(&text) {
-        let flat = below.join(format!("{name}.rs"));
-        let next = match &path {
-            Some(path) => beside.join(path).canonicalize().unwrap(),
-            None if flat.is_file() => flat,
-            None => below.join(name).join("mod.rs"),
-        };
-        // With `#[path]` children lie beside the file, as for the root of a crate.
-        visit(next, path.is_some(), seen);
-    }
-    seen.insert(file);
-}
-
-#[test]
-fn rustfmt_sees_every_file() {
-    let root = root().canonicalize().unwrap();
-    let mut seen = BTreeSet::new();
-    for crate_root in [
-        "src/lib.rs",
-        "src/main.rs",
-        "tests/cpu/main.rs",
-        "tests/gpu/main.rs",
-        "fuzz/src/lib.rs",
-        "tests/web/src/lib.rs",
-        "tests/web/bindgen/src/main.rs",
-    ] {
-        visit(root.join(crate_root), true, &mut seen);
-    }
-    for folder in ["benches", "examples", "fuzz/fuzz_targets"] {
-        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "rs") {
-                visit(path, true, &mut seen);
-            }
-        }
-    }
-    let mut hidden = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets"] {
-        let paths = files(folder, "rs").into_iter().map(|f| format!("{folder}/{}", f.0));
-        hidden.extend(paths.filter(|p| !seen.contains(&root.join(p))));
-    }
-    assert!(hidden.is_empty(), "no plain `mod` line leads rustfmt to {}", hidden.join(", "));
-}
-
-#[test]
-fn modules_that_rustfmt_does_not_see_are_found() {
-    let seen = |text: &str| plain_modules(text).into_iter().map(|m| m.0).collect::<Vec<_>>();
-    assert_eq!(seen("mod a;\npub mod b;\n#[cfg(test)]\nmod c;\nmod d { mod e; }"), ["a", "b", "c"]);
-    assert!(seen("registry! { a: A; }\nmacro_rules! m { ($n:ident) => { mod $n; } }\nm!(mod b;);").is_empty());
-    assert_eq!(plain_modules("#[path = \"x/y.rs\"]\nmod a;"), [("a".into(), Some("x/y.rs".into()))]);
 }
 
 #[test]

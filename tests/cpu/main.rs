@@ -8,4 +8,6 @@ mod layering;
 mod loops;
 mod onnx_forms;
 mod onnx_layouts;
+mod rustfmt;
 mod shaders;
+mod sources;

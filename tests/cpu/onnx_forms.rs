@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use unet_wgpu::low_level::infer::{Ids, Image, Pixels, SegmentOptions, Segmenter};
 use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
 use unet_wgpu::low_level::session::Backend;
 use unet_wgpu::low_level::weights;
@@ -166,5 +167,26 @@ fn regressions() {
         assert_eq!(got.dims(), expected.dims(), "{name}");
         let worst = got.data().iter().zip(expected.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= tolerance, "{name}: {worst}");
+    }
+}
+
+/// Probabilities without a final Sigmoid or Softmax: the masks of `scripts/onnx_masks.py`, pixel by pixel.
+#[test]
+fn masks_of_probabilities_are_those_of_onnxruntime() {
+    let folder = folder().with_file_name("onnx_cases");
+    let image = Image::open(folder.join("prob_image.png")).unwrap();
+    for (name, classes) in [("prob_clip", 2), ("prob_hardsigmoid", 2), ("prob_softmax", 3)] {
+        let model = Model::open(&folder.join(format!("{name}.onnx")).to_string_lossy()).unwrap();
+        let mut segmenter = Segmenter::new(Backend::Cpu, model);
+        let result = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).unwrap();
+        let Ids::U8(got) = result.mask.ids() else { panic!("{name}: more than 256 classes") };
+        let expected = Image::open(folder.join(format!("{name}_mask.png"))).unwrap();
+        let Pixels::U8(expected) = expected.pixels() else { panic!("{name}: a mask of bytes") };
+        assert_eq!(got.len(), expected.len(), "{name}");
+        let known = |(_, e): &(&u8, &u8)| **e != 255;
+        let pairs = || got.iter().zip(expected).filter(known);
+        assert!(got.len() - pairs().count() < 10, "{name}");
+        assert_eq!(pairs().filter(|(g, e)| g != e).count(), 0, "{name}");
+        assert!((0..classes).all(|c| pairs().filter(|(g, _)| **g == c).count() > 500), "{name}: a class is missing");
     }
 }

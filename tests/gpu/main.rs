@@ -12,6 +12,7 @@ mod gradcheck;
 mod ground_truth;
 mod models;
 mod ops;
+mod plans;
 mod precision;
 mod session;
 mod tiling;

@@ -72,7 +72,7 @@ fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize
     let taps = (kernel * kernel) as f64;
     let maps = taps / (factor * factor) as f64;
     let (mixing, each_input, each_output) = match (kernel, factor) {
-        (3, 2) => (taps / 4.0, costs.enlarging_transform, costs.inverse_transform),
+        (3, 2) => (taps / 4.0, costs.upsampling_transform, costs.inverse_transform),
         (3, _) => (taps / 4.0, costs.upsample + costs.transform, costs.inverse_transform),
         _ => (taps, costs.upsample, 0.0),
     };

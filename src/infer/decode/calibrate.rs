@@ -5,24 +5,14 @@ use std::io::{Read, Seek};
 use roxmltree::{Document, Node};
 
 use super::directory::{Directories, Directory};
-use super::levels::{self, Level};
 use super::orientation_of;
-use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, is_tiff, pages, tiff};
+use super::tiff::levels::{self, Level};
+use super::tiff::pages;
+use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, tag, tiff};
 use crate::error::Result;
 use crate::infer::calibration::{Calibration, Georeference, PixelSize, PixelSizeSource, Resolution, micrometres};
+use crate::io::image_formats::Decoder;
 use crate::io::{Input, Reader};
-
-const DESCRIPTION: u16 = 270;
-const ORIENTATION: u16 = 274;
-const X_RESOLUTION: u16 = 282;
-const Y_RESOLUTION: u16 = 283;
-const RESOLUTION_UNIT: u16 = 296;
-const PIXEL_SCALE: u16 = 33550;
-const TIE_POINTS: u16 = 33922;
-const TRANSFORMATION: u16 = 34264;
-const GEO_KEYS: u16 = 34735;
-const GEO_DOUBLES: u16 = 34736;
-const GEO_ASCII: u16 = 34737;
 
 /// Calibration of a page and level (both counted from 0), empty if the file has none. A `known` pixel size of level 0,
 /// in micrometres, replaces the file's. `upright`: for the image with its orientation tag applied.
@@ -33,13 +23,13 @@ pub(in crate::low_level::infer) fn calibration(
     upright: bool,
 ) -> Result<Calibration> {
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    match head.as_slice() {
-        head if is_tiff(head) => {
+    match Decoder::of_head(&head) {
+        Some(Decoder::Tiff) => {
             let source = source.as_source();
             tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known, upright))
         }
-        [0x89, b'P', b'N', b'G', ..] => oriented(input, of_png(reader).unwrap_or_default(), known, upright),
-        [0xff, 0xd8, 0xff, ..] => oriented(input, of_jpeg(reader).unwrap_or_default(), known, upright),
+        Some(Decoder::Png) => oriented(input, of_png(reader).unwrap_or_default(), known, upright),
+        Some(Decoder::Jpeg) => oriented(input, of_jpeg(reader).unwrap_or_default(), known, upright),
         _ => Ok(overridden(Calibration::default(), known)),
     }
 }
@@ -67,23 +57,23 @@ fn of_tiff(
     let mut decoder = tiff::TiffDecoder::new(source, reader)?;
     let planes = pages::planes(source, &mut decoder, page)?;
     let at = planes.first().map_or(0, |p| p.directory);
-    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let chain = levels::chain(source, &mut file, at + 1)?;
+    let file = decoder.directories();
+    let chain = levels::chain(source, file, at + 1)?;
     let Some(own) = chain.get(at) else { return Ok(Calibration::default()) };
     let first = chain.first().map_or(&own.directory, |f| &f.directory);
-    let mut full = of_directory(source, &mut file, first, &own.directory, page);
-    if let (true, Some(tag)) = (upright, file.number(&own.directory, ORIENTATION)) {
-        full = full.oriented(u16::try_from(tag).unwrap_or(1), own.size.map(|n| n as usize));
+    let mut full = of_directory(source, file, first, &own.directory, page);
+    if let (true, Some(value)) = (upright, file.number(&own.directory, tag::ORIENTATION)) {
+        full = full.oriented(u16::try_from(value).unwrap_or(1), own.size.map(|n| n as usize));
     }
     let full = overridden(full, known);
     if level == 0 {
         return Ok(full);
     }
-    let sizes = levels::of(source, &mut file, &chain, at)?;
+    let sizes = levels::of(source, file, &chain, at)?;
     Ok(match (sizes.first(), sizes.get(level)) {
         (Some(whole), Some(part)) => {
             let [x, y] = ratio(whole, part, full.georeference.is_some());
-            let oriented = upright && file.number(&own.directory, ORIENTATION).is_some_and(|o| o >= 5);
+            let oriented = upright && file.number(&own.directory, tag::ORIENTATION).is_some_and(|o| o >= 5);
             full.scaled(if oriented { [y, x] } else { [x, y] })
         }
         _ => full,
@@ -107,14 +97,14 @@ pub(super) fn of_directory<R: Read + Seek>(
     own: &Directory,
     page: usize,
 ) -> Calibration {
-    let resolution = match (file.fraction(own, X_RESOLUTION), file.fraction(own, Y_RESOLUTION)) {
+    let resolution = match (file.fraction(own, tag::X_RESOLUTION), file.fraction(own, tag::Y_RESOLUTION)) {
         (Some(x), Some(y)) => {
-            let unit = file.number(own, RESOLUTION_UNIT).and_then(|u| u16::try_from(u).ok());
+            let unit = file.number(own, tag::RESOLUTION_UNIT).and_then(|u| u16::try_from(u).ok());
             Some(Resolution { x, y, unit: unit.unwrap_or(2) })
         }
         _ => None,
     };
-    let text = file.text(first, DESCRIPTION).unwrap_or_default();
+    let text = file.text(first, tag::DESCRIPTION).unwrap_or_default();
     let text = text.trim();
     let described = if text.contains("<OME") {
         of_ome(text, page).map(Some)
@@ -141,20 +131,20 @@ pub(super) fn of_directory<R: Read + Seek>(
 }
 
 fn georeference<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Option<Georeference> {
-    let pixel_scale = file.floats(directory, PIXEL_SCALE).and_then(|v| v.first_chunk().copied());
-    let tie_points = file.floats(directory, TIE_POINTS).unwrap_or_default().as_chunks().0.to_vec();
-    let transformation = file.floats(directory, TRANSFORMATION).and_then(|v| v.first_chunk().copied());
+    let pixel_scale = file.floats(directory, tag::PIXEL_SCALE).and_then(|v| v.first_chunk().copied());
+    let tie_points = file.floats(directory, tag::TIE_POINTS).unwrap_or_default().as_chunks().0.to_vec();
+    let transformation = file.floats(directory, tag::TRANSFORMATION).and_then(|v| v.first_chunk().copied());
     if tie_points.is_empty() && transformation.is_none() {
         return None;
     }
-    let keys = file.whole(directory, GEO_KEYS).unwrap_or_default();
+    let keys = file.whole(directory, tag::GEO_KEYS).unwrap_or_default();
     Some(Georeference {
         pixel_scale,
         tie_points,
         transformation,
         keys: keys.into_iter().filter_map(|k| u16::try_from(k).ok()).collect(),
-        doubles: file.floats(directory, GEO_DOUBLES).unwrap_or_default(),
-        ascii: file.raw_text(directory, GEO_ASCII).unwrap_or_default(),
+        doubles: file.floats(directory, tag::GEO_DOUBLES).unwrap_or_default(),
+        ascii: file.raw_text(directory, tag::GEO_ASCII).unwrap_or_default(),
     })
 }
 

@@ -7,13 +7,15 @@ use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::
 use ::image::{ImageDecoder, ImageResult};
 
 use super::calibrate::{self, ome_channels};
-use super::directory::{Directories, Directory};
-use super::levels::{self, Kind, Level, Listed};
-use super::pages::{self, Plane};
-use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
+use super::directory::{Directories, Directory, failed};
+use super::plane::Plane;
+use super::tiff::levels::{self, Kind, Level, Listed};
+use super::tiff::pages;
+use super::{Bounds, MAX_PIXELS, Source, begin, tag, tiff};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
-use crate::io::{Input, Reader};
+use crate::io::image_formats::Decoder;
+use crate::io::{ImageFormat, Input, Reader};
 
 /// Description of an image file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,21 +58,14 @@ const LISTED: usize = 1000;
 
 /// The format of an image file from its first bytes; `None` if it is not an image in a known format.
 pub fn image_format(head: &[u8]) -> Option<&'static str> {
-    Some(match head {
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "TIFF",
-        [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => "BigTIFF",
-        [0x89, b'P', b'N', b'G', ..] => "PNG",
-        [0xff, 0xd8, 0xff, ..] => "JPEG",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
+    let format = ImageFormat::of_head(head)?;
+    match format.decoder() {
         // Other files begin with these letters too; the reserved bytes of a bitmap are zero.
-        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => "BMP",
-        [b'G', b'I', b'F', b'8', ..] => "GIF",
-        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => "PNM",
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "JPEG 2000",
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => "AVIF",
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "NPY",
-        _ => return None,
-    })
+        Some(Decoder::Bmp) if head.get(6..10) != Some(&[0; 4]) => None,
+        // AVIF is named, though it is not read.
+        None if format.name != "AVIF" => None,
+        _ => Some(format.name),
+    }
 }
 
 /// Describes an image file; `None` if it is not an image.
@@ -79,16 +74,17 @@ pub fn describe_image(input: impl Into<Input>) -> Result<Option<ImageFacts>> {
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let Some(format) = image_format(&head) else { return Ok(None) };
     let source = source.as_source();
-    if is_tiff(&head) {
+    let decoder = Decoder::of_head(&head);
+    if decoder == Some(Decoder::Tiff) {
         return tiff::guarded(&source, || of_tiff(&source, reader, format)).map(Some);
     }
-    let page = match format {
-        "PNG" => of_decoder(PngDecoder::new(reader)),
-        "JPEG" => of_decoder(JpegDecoder::new(reader)),
-        "WebP" => of_decoder(WebPDecoder::new(reader)),
-        "BMP" => of_decoder(BmpDecoder::new(reader)),
-        "GIF" => of_decoder(GifDecoder::new(reader)),
-        "PNM" => of_decoder(PnmDecoder::new(reader)),
+    let page = match decoder {
+        Some(Decoder::Png) => of_decoder(PngDecoder::new(reader)),
+        Some(Decoder::Jpeg) => of_decoder(JpegDecoder::new(reader)),
+        Some(Decoder::WebP) => of_decoder(WebPDecoder::new(reader)),
+        Some(Decoder::Bmp) => of_decoder(BmpDecoder::new(reader)),
+        Some(Decoder::Gif) => of_decoder(GifDecoder::new(reader)),
+        Some(Decoder::Pnm) => of_decoder(PnmDecoder::new(reader)),
         _ => None,
     };
     let calibration = calibrate::calibration(input, [0, 0], None, false).unwrap_or_default();
@@ -121,15 +117,15 @@ fn of_decoder<D: ImageDecoder>(decoder: ImageResult<D>) -> Option<PageFacts> {
 fn of_tiff(source: &Source, reader: Reader, format: &str) -> Result<ImageFacts> {
     // A handle with its own position.
     let (own, _) = source.input.open()?;
-    let mut file = Directories::new(own).map_err(|e| levels::failed(source, e))?;
+    let mut file = Directories::new(own).map_err(|e| failed(source, e))?;
     let chain = levels::chain(source, &mut file, usize::MAX)?;
     let Some(first) = chain.first().map(|l| l.directory.clone()) else { return Ok(ImageFacts::default()) };
-    let text = file.text(&first, 270).unwrap_or_default();
+    let text = file.text(&first, tag::DESCRIPTION).unwrap_or_default();
     let dialect = match text.trim() {
         t if t.contains("<OME") => " (OME)",
         t if t.starts_with("ImageJ=") => " (ImageJ)",
         t if t.starts_with("Aperio") => " (Aperio SVS)",
-        _ if first.has(34735) => " (GeoTIFF)",
+        _ if first.has(tag::GEO_KEYS) => " (GeoTIFF)",
         _ => "",
     };
     // Stacks as the decoder reads the description; a file that it cannot open is described by its directories.
@@ -173,9 +169,9 @@ fn other(listed: &Listed) -> Option<String> {
 }
 
 fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFacts {
-    let samples = file.number(d, 277).unwrap_or(1);
-    let bits = file.whole(d, 258).unwrap_or_else(|| vec![1]);
-    let kind = match file.number(d, 339).unwrap_or(1) {
+    let samples = file.number(d, tag::SAMPLES_PER_PIXEL).unwrap_or(1);
+    let bits = file.whole(d, tag::BITS_PER_SAMPLE).unwrap_or_else(|| vec![1]);
+    let kind = match file.number(d, tag::SAMPLE_FORMAT).unwrap_or(1) {
         2 => "int",
         3 => "float",
         5 | 6 => "complex",
@@ -185,7 +181,7 @@ fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFa
         true => bits.first().map_or(String::new(), u64::to_string),
         false => bits.iter().map(u64::to_string).collect::<Vec<_>>().join("/"),
     };
-    let colour = match file.number(d, 262) {
+    let colour = match file.number(d, tag::PHOTOMETRIC) {
         Some(0) => "grey, 0 is white",
         Some(1) => "grey",
         Some(2) => "RGB",
@@ -197,13 +193,13 @@ fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFa
         Some(32803) => "colour filter array",
         _ => "not specified",
     };
-    let extra = file.whole(d, 338).unwrap_or_default();
+    let extra = file.whole(d, tag::EXTRA_SAMPLES).unwrap_or_default();
     let alpha = if extra.iter().any(|e| matches!(e, 1 | 2)) { " and alpha" } else { "" };
-    let planar = if samples > 1 && file.number(d, 284) == Some(2) { ", one plane per channel" } else { "" };
-    let layout = match (file.number(d, 322), file.number(d, 323)) {
+    let planar = if samples > 1 && file.number(d, tag::PLANAR) == Some(2) { ", one plane per channel" } else { "" };
+    let layout = match (file.number(d, tag::TILE_WIDTH), file.number(d, tag::TILE_HEIGHT)) {
         (Some(w), Some(h)) => format!("tiles of {w}x{h}{planar}"),
-        _ => match file.number(d, 278) {
-            Some(rows) if rows < file.number(d, 257).unwrap_or(0) => format!("strips of {rows} rows{planar}"),
+        _ => match file.number(d, tag::ROWS_PER_STRIP) {
+            Some(rows) if rows < file.number(d, tag::HEIGHT).unwrap_or(0) => format!("strips of {rows} rows{planar}"),
             _ => format!("one strip{planar}"),
         },
     };
@@ -211,9 +207,12 @@ fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFa
         channels: usize::try_from(samples).unwrap_or(usize::MAX),
         sample: format!("{kind}{depths}"),
         colour: format!("{colour}{alpha}"),
-        compression: compression(file.number(d, 259).unwrap_or(1), file.number(d, 317).unwrap_or(1)),
+        compression: compression(
+            file.number(d, tag::COMPRESSION).unwrap_or(1),
+            file.number(d, tag::PREDICTOR).unwrap_or(1),
+        ),
         layout,
-        orientation: file.number(d, 274).and_then(|o| u16::try_from(o).ok()).unwrap_or(1),
+        orientation: file.number(d, tag::ORIENTATION).and_then(|o| u16::try_from(o).ok()).unwrap_or(1),
         ..PageFacts::default()
     }
 }

@@ -1,8 +1,10 @@
-//! Directories of a TIFF file as stored, without the pixels: tags and links.
+//! Directories of a TIFF file as stored, without the pixels: tags and links. All of the file's structure is read here.
 
 use std::io::{Read, Result, Seek, SeekFrom};
 
-/// Larger values, in bytes, are ignored; descriptions of thousands of planes are smaller.
+use super::Source;
+
+/// Larger lists of values, in bytes, are refused; descriptions of thousands of planes are smaller.
 const MAX_VALUE: u64 = 64 << 20;
 /// A directory with more entries is damaged.
 const MAX_ENTRIES: u64 = 1 << 12;
@@ -19,6 +21,8 @@ pub(super) struct Header {
 /// A TIFF file as a reader of its directories.
 pub(super) struct Directories<R> {
     reader: R,
+    /// Bytes of the file.
+    length: u64,
     pub header: Header,
 }
 
@@ -40,8 +44,17 @@ struct Entry {
     at: u64,
 }
 
-fn damaged(what: &str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_string())
+/// The error of a file with this damage.
+pub(super) fn damaged(what: impl Into<String>) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, what.into())
+}
+
+/// The error of a file whose directories cannot be read.
+pub(super) fn failed(source: &Source, e: std::io::Error) -> crate::error::Error {
+    match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => source.error("the TIFF file is truncated"),
+        _ => source.error(format!("damaged TIFF file: {e}")),
+    }
 }
 
 /// Bytes per value of a type, 0 for unknown types.
@@ -72,6 +85,7 @@ impl Header {
 impl<R: Read + Seek> Directories<R> {
     pub fn new(mut reader: R) -> Result<Self> {
         let mut head = [0; 8];
+        let length = reader.seek(SeekFrom::End(0))?;
         reader.seek(SeekFrom::Start(0))?;
         reader.read_exact(&mut head)?;
         let [a, b, c, d, e, f, g, h] = head;
@@ -83,14 +97,17 @@ impl<R: Read + Seek> Directories<R> {
         let mut header = Header { big_endian, wide: false, first: 0 };
         match header.u16([c, d]) {
             42 => header.first = u64::from(header.u32([e, f, g, h])),
-            43 if header.u16([e, f]) == 8 => {
+            43 if (header.u16([e, f]), header.u16([g, h])) != (8, 0) => {
+                return Err(damaged("its offsets are not of 8 bytes"));
+            }
+            43 => {
                 let mut first = [0; 8];
                 reader.read_exact(&mut first)?;
                 (header.wide, header.first) = (true, header.u64(first));
             }
             _ => return Err(damaged("not a TIFF file")),
         }
-        Ok(Self { reader, header })
+        Ok(Self { reader, length, header })
     }
 
     fn at<const N: usize>(&mut self, offset: u64) -> Result<[u8; N]> {
@@ -141,28 +158,40 @@ impl<R: Read + Seek> Directories<R> {
         Ok(Directory { offset, entries, next })
     }
 
-    /// A tag's values as bytes, and their type.
-    fn bytes(&mut self, directory: &Directory, tag: u16) -> Option<(u16, Vec<u8>)> {
-        let entry = *directory.entries.iter().find(|e| e.tag == tag)?;
-        let length = width(entry.kind).checked_mul(entry.count).filter(|n| (1..=MAX_VALUE).contains(n))?;
-        self.reader.seek(SeekFrom::Start(entry.at)).ok()?;
-        let mut bytes = Vec::new();
-        // Allocates only what the file really holds, not what it claims.
-        (&mut self.reader).take(length).read_to_end(&mut bytes).ok()?;
-        (bytes.len() as u64 == length).then_some((entry.kind, bytes))
+    /// A tag's values as bytes, and their type; `None` if the tag is missing.
+    fn stored(&mut self, directory: &Directory, tag: u16) -> Result<Option<(u16, Vec<u8>)>> {
+        let Some(&entry) = directory.find(tag) else { return Ok(None) };
+        let length = width(entry.kind).saturating_mul(entry.count);
+        if length > MAX_VALUE.min(self.length) {
+            return Err(damaged("it asks for more memory than it can need"));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.reader.seek(SeekFrom::Start(entry.at))?;
+        self.reader.read_exact(&mut bytes)?;
+        Ok(Some((entry.kind, bytes)))
     }
 
-    /// Integer values; `None` if the tag is missing, not integer, or cut off.
-    pub fn whole(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u64>> {
+    /// The same; also `None` if there are no values or they cannot be read.
+    fn bytes(&mut self, directory: &Directory, tag: u16) -> Option<(u16, Vec<u8>)> {
+        self.stored(directory, tag).ok().flatten().filter(|(_, bytes)| !bytes.is_empty())
+    }
+
+    /// Unsigned integers; `None` if the tag is missing.
+    pub fn unsigned(&mut self, directory: &Directory, tag: u16) -> Result<Option<Vec<u64>>> {
         let header = self.header;
-        let (kind, bytes) = self.bytes(directory, tag)?;
-        Some(match kind {
+        let Some((kind, bytes)) = self.stored(directory, tag)? else { return Ok(None) };
+        Ok(Some(match kind {
             1 | 7 => bytes.into_iter().map(u64::from).collect(),
             3 => bytes.as_chunks().0.iter().map(|b| u64::from(header.u16(*b))).collect(),
             4 | 13 => bytes.as_chunks().0.iter().map(|b| u64::from(header.u32(*b))).collect(),
             16 | 18 => bytes.as_chunks().0.iter().map(|b| header.u64(*b)).collect(),
-            _ => return None,
-        })
+            _ => return Err(damaged(format!("tag {tag} has values of the wrong type"))),
+        }))
+    }
+
+    /// Unsigned integers; `None` if the tag is missing, empty, of another type, or cut off.
+    pub fn whole(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u64>> {
+        self.unsigned(directory, tag).ok().flatten().filter(|values| !values.is_empty())
     }
 
     /// The first of the integer values.
@@ -205,6 +234,11 @@ impl<R: Read + Seek> Directories<R> {
         Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
     }
 
+    /// The underlying reader.
+    pub fn inner(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
     /// Text as stored, including its zeros.
     pub fn raw_text(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u8>> {
         self.bytes(directory, tag).and_then(|(kind, bytes)| (kind == 2).then_some(bytes))
@@ -212,8 +246,18 @@ impl<R: Read + Seek> Directories<R> {
 }
 
 impl Directory {
+    /// The entry of a tag. Of an unknown type it is skipped, as the specification says.
+    fn find(&self, tag: u16) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.tag == tag && width(e.kind) > 0)
+    }
+
     pub fn has(&self, tag: u16) -> bool {
-        self.entries.iter().any(|e| e.tag == tag)
+        self.find(tag).is_some()
+    }
+
+    /// Number of values of a tag.
+    pub fn count(&self, tag: u16) -> Option<u64> {
+        self.find(tag).map(|e| e.count)
     }
 }
 

@@ -4,7 +4,7 @@ use hayro_jpeg2000::{ColorSpace, DecodeSettings, Image as Codestream};
 
 use super::Source;
 use crate::error::Result;
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::{Image, Pixels};
 
 /// Decodes a file in memory.

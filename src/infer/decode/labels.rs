@@ -12,11 +12,12 @@ use std::path::Path;
 
 use self::stored::Stored;
 use super::orientation::orientation_of;
-use super::{Bounds, MAX_PIXELS, begin, is_tiff};
+use super::{Bounds, MAX_PIXELS, begin};
 use crate::error::{Error, Result};
 use crate::infer::image::Image;
 use crate::infer::labels::{LabelMap, LabelOptions};
 use crate::io::Input;
+use crate::io::image_formats::Decoder;
 
 impl LabelMap {
     /// Reads class ids or instance numbers from a single-channel file: PNG, BMP, GIF, TIFF, NPY, PGM or lossless WebP.
@@ -47,18 +48,20 @@ impl LabelMap {
 fn read(input: &Input) -> Result<Stored> {
     let (file, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let source = file.as_source();
-    match head.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] => png::read(&source, reader),
-        head if is_tiff(head) => tiff::read(&source),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => npy::read(&source, reader),
-        [b'B', b'M', ..] => palette::bmp(&source, reader),
-        [b'G', b'I', b'F', b'8', ..] => palette::gif(&source, reader),
-        [b'P', b'2' | b'5', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => pnm::read(&source, reader),
-        [0xff, 0xd8, ..] => Err(source.error("a JPEG file cannot hold labels: its compression changes them; use PNG")),
-        [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
+    match Decoder::of_head(&head) {
+        Some(Decoder::Png) => png::read(&source, reader),
+        Some(Decoder::Tiff) => tiff::read(&source),
+        Some(Decoder::Npy) => npy::read(&source, reader),
+        Some(Decoder::Bmp) => palette::bmp(&source, reader),
+        Some(Decoder::Gif) => palette::gif(&source, reader),
+        Some(Decoder::Pnm) if pnm::is_grey(&head) => pnm::read(&source, reader),
+        Some(Decoder::Jpeg) => {
+            Err(source.error("a JPEG file cannot hold labels: its compression changes them; use PNG"))
+        }
+        Some(Decoder::Jpeg2000) => {
             Err(source.error("a JPEG 2000 file may have changed its numbers when it was compressed; use PNG"))
         }
-        [b'R', b'I', b'F', b'F', ..] if webp_is_lossy(reader)? => {
+        Some(Decoder::WebP) if webp_is_lossy(reader)? => {
             Err(source.error("a lossy WebP file cannot hold labels: its compression changes them; use PNG"))
         }
         _ => stored::of_image(&source, &Image::open_stored(input)?),

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use npyz::{DType, NpyHeader, Order};
 
+use super::MAX_CHANNELS;
 use super::raw::RawLayout;
-use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
 use crate::error::{Error, Result};
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::{Image, Sample};
 use crate::infer::source::{ImageSource, SourceInfo};
 use crate::io::Reader;

@@ -3,8 +3,8 @@
 
 use roxmltree::{Document, Node};
 
-use super::pages::Stack;
-use super::tiff::MAX_CHANNELS;
+use super::MAX_CHANNELS;
+use super::plane::Stack;
 
 /// Stacks with more planes are refused.
 const MAX_PLANES: usize = 1 << 16;

@@ -6,12 +6,12 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use ::image::metadata::Orientation as Exif;
-use ::tiff::tags::Tag;
 
-use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
+use super::{Bounds, MAX_PIXELS, begin, tiff};
 use crate::error::Result;
 use crate::infer::orient::Orientation;
 use crate::io::Input;
+use crate::io::image_formats::Decoder;
 
 /// Longer metadata blocks are skipped.
 const MAX_BLOCK: u64 = 4 << 20;
@@ -28,27 +28,24 @@ struct Metadata {
 /// The orientation of a file; of a TIFF that of its first page.
 pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
     let (file, mut reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    match head.as_slice() {
-        head if is_tiff(head) => {
+    match Decoder::of_head(&head) {
+        Some(Decoder::Tiff) => {
             let source = file.as_source();
-            tiff::guarded(&source, || tiff_orientation(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
+            tiff::guarded(&source, || {
+                tiff::orientation_of_directory(&source, &mut tiff::TiffDecoder::new(&source, reader)?)
+            })
         }
-        head => Ok(of_container(&mut reader, head)),
+        Some(decoder) => Ok(of_container(&mut reader, decoder)),
+        None => Ok(Orientation::default()),
     }
 }
 
-/// The orientation of the decoder's current directory.
-pub(super) fn tiff_orientation(source: &Source, decoder: &mut tiff::TiffDecoder) -> Result<Orientation> {
-    let tag: Option<u64> = decoder.find_tag_unsigned(Tag::Orientation).map_err(|e| tiff::error(source, e))?;
-    Ok(tag.and_then(|t| u16::try_from(t).ok()).and_then(Orientation::from_tag).unwrap_or_default())
-}
-
-/// The orientation of a file that begins with `head`; the default if it is missing or invalid.
-pub(super) fn of_container(file: &mut (impl Read + Seek), head: &[u8]) -> Orientation {
-    let found = match head {
-        [0x89, b'P', b'N', b'G', ..] => png(file),
-        [0xff, 0xd8, 0xff, ..] => jpeg(file),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
+/// The orientation of a file that `decoder` reads; the default if it is missing or invalid.
+pub(super) fn of_container(file: &mut (impl Read + Seek), decoder: Decoder) -> Orientation {
+    let found = match decoder {
+        Decoder::Png => png(file),
+        Decoder::Jpeg => jpeg(file),
+        Decoder::WebP => webp(file),
         _ => return Orientation::default(),
     };
     // The decoder reports damage.

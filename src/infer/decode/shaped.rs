@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::pages::Stack;
-use super::tiff::MAX_CHANNELS;
+use super::MAX_CHANNELS;
+use super::plane::Stack;
 
 /// Descriptions of more planes are ignored.
 const MAX_PLANES: usize = 1 << 16;

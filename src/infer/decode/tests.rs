@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::infer::LabelMap;
+use crate::infer::channel_kind::Alpha;
 
 struct Folder(tempfile::TempDir);
 
@@ -328,7 +329,7 @@ fn files_bytes_and_readers_give_the_same() {
         same((&path).into(), inputs(), Image::open);
         same((&path).into(), inputs(), LabelMap::open);
         same((&path).into(), inputs(), describe_image);
-        same((&path).into(), inputs(), super::super::source::page_count);
+        same((&path).into(), inputs(), crate::infer::page_count);
         same((&path).into(), inputs(), |i| calibration(&i, [0, 0], None, true));
         same((&path).into(), inputs(), |i| orientation_of(&i));
         read += usize::from(Image::from_bytes(&bytes).is_ok());

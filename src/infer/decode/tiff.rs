@@ -1,16 +1,19 @@
 //! TIFF, read strip by strip or tile by tile, chunky or planar; never the whole image at once.
 //!
-//! The crate reads directories. Strips and tiles are read here, since the crate supports fewer layouts and asserts
-//! properties that files may violate.
+//! No crate for TIFF is used: it would support fewer layouts and assert properties that files may violate.
 
+mod codes;
 mod colour;
 mod compression;
 mod directory;
 mod integers;
 mod jpeg;
 mod jpeg2000;
+mod layout;
+pub(super) mod levels;
 mod meaning;
 mod page;
+pub(super) mod pages;
 mod samples;
 mod stack;
 
@@ -18,20 +21,16 @@ use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ::tiff::TiffError;
-use ::tiff::tags::Tag;
-
 use self::colour::Warned;
-use self::page::{Page, Places};
+use self::layout::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
-use super::levels;
-use super::orientation::tiff_orientation;
-use super::pages::{self, Plane};
+use super::directory::failed;
+use super::plane::Plane;
 use super::raw::RawLayout;
-use super::{FileSource, Source};
+use super::{FileSource, MAX_CHANNELS, Source, tag};
 use crate::error::{Error, Result};
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::Sample;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
@@ -40,17 +39,12 @@ use crate::io::Reader;
 
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
-pub(super) use self::meaning::Meaning;
-pub(super) use self::stack::images_inside;
+pub(super) use self::meaning::{Meaning, orientation_of_directory};
 
-/// Images with more channels are refused.
-pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
 /// Larger uncompressed strips, in bytes, are read by rows.
 const RAW_STRIP: usize = 4 << 20;
 /// Default size of the cache of decoded chunks, in bytes.
 const CACHE: u64 = 64 << 20;
-/// Tag of Adobe's camera raw files (DNG) only.
-const DNG_VERSION: u16 = 50706;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
 pub(super) struct TiffImage {
@@ -81,9 +75,9 @@ impl TiffImage {
             let mut decoder = TiffDecoder::new(&s, reader)?;
             refuse_camera_raw(&s, &mut decoder)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
-            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
+            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| failed(&s, e));
             planes.first().map(|p| seek(&mut decoder, p)).transpose()?;
-            let orientation = tiff_orientation(&s, &mut decoder)?;
+            let orientation = orientation_of_directory(&s, &mut decoder)?;
             let planes = levels::seek(&s, &mut decoder, planes, level)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             seek(&mut decoder, first)?;
@@ -125,7 +119,7 @@ impl TiffImage {
     fn words(&mut self, plane: Plane, number: usize) -> Result<(Words, usize)> {
         let source = self.source.as_source();
         if self.current != plane.directory {
-            self.decoder.seek_to_image(plane.directory).map_err(|e| error(&source, e))?;
+            self.decoder.seek_to_image(plane.directory).map_err(|e| failed(&source, e))?;
             self.places = Places::read(&source, &mut self.decoder, &self.page)?;
             self.current = plane.directory;
         }
@@ -298,25 +292,13 @@ impl Page {
 
 /// Refuses camera raw files, whose first image is a thumbnail.
 fn refuse_camera_raw(source: &Source, decoder: &mut TiffDecoder) -> Result<()> {
-    let reduced: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).map_err(|e| error(source, e))?;
-    let [dng, camera, inner] = [Tag::Unknown(DNG_VERSION), Tag::Make, Tag::SubIfd].map(|tag| decoder.count_of(tag));
-    if dng.is_some() || reduced.unwrap_or(0) & 1 == 1 && camera.is_some() && inner.is_some() {
+    let reduced: Option<u32> = decoder.unsigned(tag::NEW_SUBFILE_TYPE).map_err(|e| failed(source, e))?;
+    let [dng, camera, inner] = [tag::DNG_VERSION, tag::MAKE, tag::SUB_IFDS].map(|t| decoder.has(t));
+    if dng || reduced.unwrap_or(0) & 1 == 1 && camera && inner {
         return Err(source
             .error("is a camera raw file (DNG, NEF, ARW or the like), which is not supported; develop it to TIFF"));
     }
     Ok(())
-}
-
-pub(super) fn error(source: &Source, e: TiffError) -> Error {
-    match e {
-        TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            source.error("the TIFF file is truncated")
-        }
-        TiffError::IoError(e) => source.error(format!("damaged TIFF file: {e}")),
-        TiffError::LimitsExceeded => source.error("damaged TIFF file: it asks for more memory than it can need"),
-        TiffError::UnsupportedError(e) => source.error(format!("unsupported TIFF file: {e}")),
-        e => source.error(format!("damaged TIFF file: {e}")),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::infer::tiling::grid::{Tile, TileGrid};
+use crate::infer::tiling::grid::{Tile, TileGrid, Tileability};
 use crate::infer::{
     Image, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
 };
@@ -43,7 +43,8 @@ fn run(ensemble: &Ensemble, image: &Image, tile: usize) -> (Vec<f32>, Vec<f32>) 
 /// The same with `batch` tiles or orientations per run.
 fn run_on(backend: &Backend, ensemble: &Ensemble, image: &Image, tile: usize, batch: usize) -> (Vec<f32>, Vec<f32>) {
     let (w, h) = (image.width(), image.height());
-    let spec = ensemble.tile_spec(|m| Segmenter::new(Backend::Cpu, m.clone()).tile_spec()).unwrap().unwrap();
+    let tileability = ensemble.tileability(|m| Segmenter::new(Backend::Cpu, m.clone()).tileability());
+    let Tileability::Exact(spec) = tileability.unwrap() else { panic!("cannot be tiled") };
     let grid = TileGrid::plan(h, w, (tile, tile), &spec).unwrap();
     let size = [grid.rows.window, grid.columns.window];
     let outputs = TileOutputs { probabilities: true, decision: false };

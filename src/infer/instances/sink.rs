@@ -8,7 +8,7 @@ use super::shown::Shown;
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
-use crate::infer::writers::InstanceWriter;
+use crate::infer::writer::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 use crate::io::{Output, make_folder};
 

@@ -7,7 +7,7 @@ use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
 use crate::infer::calibration::Calibration;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::normalise::percentiles;
-use crate::infer::writers::{ResultSink, Writer};
+use crate::infer::writer::{ResultSink, Writer};
 use crate::io::Output;
 
 /// Opacity of a region's colour, in percent.

@@ -11,7 +11,7 @@ use super::{Ids, ProbabilityFormat, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs};
 use crate::infer::calibration::Calibration;
-use crate::infer::writers::{ResultSink, Writer};
+use crate::infer::writer::{ResultSink, Writer};
 use crate::io::{Output, PendingFile, PendingHandle};
 
 /// Buffer size for PNG data, in bytes.

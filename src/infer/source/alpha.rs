@@ -2,7 +2,7 @@
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Hint, Message, Result};
-use crate::infer::channels::{Alpha, ChannelKind};
+use crate::infer::channel_kind::{Alpha, ChannelKind};
 use crate::infer::image::{Image, Pixels};
 
 /// A source without its alpha channel, so that transparent pixels show their colours. Adds a note once it meets a pixel

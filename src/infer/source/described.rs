@@ -2,7 +2,7 @@
 
 use super::{ImageSource, SourceInfo};
 use crate::error::Result;
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::Image;
 
 /// A source with a channel kind and channel names.

@@ -2,7 +2,7 @@
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Message, Result};
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::{Image, Pixels, Sample};
 
 /// Sources of equal size and type, such as the pages of a file, joined as channels in order.

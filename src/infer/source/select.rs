@@ -1,8 +1,8 @@
 //! Selection of channels.
 
-use super::{ImageSource, SourceInfo};
+use super::{ImageSource, SourceInfo, list_channels};
 use crate::error::{Error, Result};
-use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
+use crate::infer::channel_kind::{Alpha, ChannelKind, Colour};
 use crate::infer::image::Image;
 
 /// Some channels of a source, in the requested order; a channel may be repeated.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::error::Hint;
-use crate::infer::{Alpha, ChannelMap, Colour, LabelMap, Pixels};
+use crate::infer::{Alpha, ChannelMap, Colour, LabelMap, Pixels, check_channels, open_image, read_image};
 
 #[derive(Deserialize)]
 struct Reference {

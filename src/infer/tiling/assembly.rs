@@ -1,6 +1,6 @@
 //! From tiles to bands: runs an image through the network tile by tile and emits complete rows.
 
-use super::grid::{TileGrid, source_window};
+use super::grid::{AxisPlan, TileGrid, source_window};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
 use crate::infer::channels::ChannelMap;
@@ -36,20 +36,58 @@ pub(in crate::low_level::infer) trait RunTiles {
     async fn run(&mut self, queued: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>>;
 }
 
-/// How an image is divided into tiles and reassembled.
-pub(in crate::low_level::infer) trait Assembly: MaybeSend {
-    /// Number of tiles.
-    fn tiles(&self) -> usize;
+/// Where the tiles of an image lie: rows of tiles from top to bottom, each from left to right.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::low_level::infer) struct TilePositions {
+    /// Rows and columns of a tile.
+    pub shape: [usize; 2],
+    /// First rows of the rows of tiles.
+    pub rows: Vec<isize>,
+    /// First columns of the columns of tiles.
+    pub columns: Vec<isize>,
+}
 
-    /// Rows and columns of each.
-    fn shape(&self) -> [usize; 2];
+/// A tile by its place among the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::low_level::infer) struct TileIndex {
+    /// Its row of tiles.
+    pub row: usize,
+    /// Its column of tiles.
+    pub column: usize,
+    /// Whether it is the last of its row.
+    pub ends_row: bool,
+}
+
+impl TilePositions {
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    fn index(&self, tile: usize) -> TileIndex {
+        let across = self.columns.len().max(1);
+        TileIndex { row: tile / across, column: tile % across, ends_row: (tile + 1).is_multiple_of(across) }
+    }
 
     /// First row and column of a tile.
-    fn start(&self, tile: usize) -> [isize; 2];
+    fn start(&self, tile: TileIndex) -> [isize; 2] {
+        [self.rows.get(tile.row), self.columns.get(tile.column)].map(|s| s.copied().unwrap_or(0))
+    }
+}
+
+/// Makes an image's result from those of its tiles.
+pub(in crate::low_level::infer) trait Assembly: MaybeSend {
+    /// Where the tiles lie.
+    fn positions(&self) -> TilePositions;
 
     /// Accepts the result of a tile, in tile order. Emits the rows that it completes.
-    fn take(&mut self, tile: usize, result: &TileResult, source: &mut dyn ImageSource, out: &mut Emitter)
-    -> Result<()>;
+    fn take(
+        &mut self,
+        tile: TileIndex,
+        result: &TileResult,
+        source: &mut dyn ImageSource,
+        out: &mut Emitter,
+    ) -> Result<()>;
 }
 
 /// An image being segmented.
@@ -66,26 +104,26 @@ pub(in crate::low_level::infer) async fn run_tiles(
     run: &mut impl RunTiles,
     progress: &mut impl FnMut(f64) -> Result<()>,
 ) -> Result<()> {
-    let counts: Vec<usize> = images.iter().map(|p| p.assembly.tiles()).collect();
-    let total = counts.iter().sum::<usize>() as f64;
-    let mut all = counts.iter().enumerate().flat_map(|(p, &tiles)| (0..tiles).map(move |t| (p, t)));
+    let positions: Vec<TilePositions> = images.iter().map(|p| p.assembly.positions()).collect();
+    let total = positions.iter().map(TilePositions::len).sum::<usize>() as f64;
+    let mut all = positions.iter().enumerate().flat_map(|(i, p)| (0..p.len()).map(move |t| (i, p, p.index(t))));
     let mut done = 0.0;
     loop {
-        let now: Vec<(usize, usize)> = all.by_ref().take(at_once.max(1)).collect();
+        let now: Vec<(usize, &TilePositions, TileIndex)> = all.by_ref().take(at_once.max(1)).collect();
         if now.is_empty() {
             return Ok(());
         }
         let mut queued = Vec::new();
-        for &(image, tile) in &now {
-            if let Some(ImageInProgress { windows, assembly, .. }) = images.get_mut(image) {
-                let (place, pixels) = windows.tile(assembly.start(tile), assembly.shape())?;
+        for &(image, positions, tile) in &now {
+            if let Some(ImageInProgress { windows, .. }) = images.get_mut(image) {
+                let (place, pixels) = windows.tile(positions.start(tile), positions.shape)?;
                 queued.push(QueuedTile { image, place, pixels });
             }
         }
         let share = queued.len() as f64;
         let results = run.run(&queued, |part| progress((done + part * share) / total)).await?;
         done += share;
-        for ((image, tile), result) in now.into_iter().zip(results) {
+        for ((image, _, tile), result) in now.into_iter().zip(results) {
             if let Some(ImageInProgress { windows, assembly, out }) = images.get_mut(image) {
                 assembly.take(tile, &result, &mut *windows.source, out)?;
             }
@@ -205,6 +243,13 @@ pub(in crate::low_level::infer) struct Exact<'a> {
     values: Vec<f32>,
 }
 
+impl From<&TileGrid> for TilePositions {
+    fn from(TileGrid { rows, columns }: &TileGrid) -> Self {
+        let starts = |axis: &AxisPlan| axis.windows.iter().map(|w| w.start).collect();
+        Self { shape: [rows.window, columns.window], rows: starts(rows), columns: starts(columns) }
+    }
+}
+
 impl<'a> Exact<'a> {
     pub fn new(grid: &'a TileGrid) -> Self {
         Self { grid, ids: Ids::U8(Vec::new()), values: Vec::new() }
@@ -212,36 +257,25 @@ impl<'a> Exact<'a> {
 }
 
 impl Assembly for Exact<'_> {
-    fn tiles(&self) -> usize {
-        self.grid.len()
-    }
-
-    fn shape(&self) -> [usize; 2] {
-        [self.grid.rows.window, self.grid.columns.window]
-    }
-
-    fn start(&self, tile: usize) -> [isize; 2] {
-        let (rows, columns) = (&self.grid.rows.windows, &self.grid.columns.windows);
-        let across = columns.len().max(1);
-        [rows.get(tile / across), columns.get(tile % across)].map(|w| w.map_or(0, |w| w.start))
+    fn positions(&self) -> TilePositions {
+        self.grid.into()
     }
 
     fn take(
         &mut self,
-        tile: usize,
+        tile: TileIndex,
         result: &TileResult,
         source: &mut dyn ImageSource,
         out: &mut Emitter,
     ) -> Result<()> {
         let Self { grid, ids, values } = self;
-        let across = grid.columns.windows.len().max(1);
-        let (Some(y), Some(x)) = (grid.rows.windows.get(tile / across), grid.columns.windows.get(tile % across)) else {
+        let (Some(y), Some(x)) = (grid.rows.windows.get(tile.row), grid.columns.windows.get(tile.column)) else {
             return Err(Error::invalid("tile", "lies outside the grid"));
         };
         let (width, rows) = (grid.columns.length, y.valid.len());
         let planes = if out.needs.probabilities { out.info.planes } else { 0 };
         let [oh, ow] = [grid.rows.output, grid.columns.output];
-        if tile.is_multiple_of(across) {
+        if tile.column == 0 {
             *ids = no_ids(out.info.classes.len(), rows * width)?;
             *values = zeros(planes * rows * width)?;
         }
@@ -264,7 +298,7 @@ impl Assembly for Exact<'_> {
                 }
             }
         }
-        if (tile + 1).is_multiple_of(across) {
+        if tile.ends_row {
             out.rows(source, rows, ids, values, rows)?;
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! spaced (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). The planes that decide the
 //! class are averaged, and so are probabilities. The result differs from a run on the whole image.
 
-use super::assembly::{Assembly, Emitter, TileResult, no_ids, zeros};
+use super::assembly::{Assembly, Emitter, TileIndex, TilePositions, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
 use crate::infer::mask::Ids;
 use crate::infer::source::ImageSource;
@@ -58,6 +58,13 @@ impl BlendGrid {
     }
 }
 
+impl From<&BlendGrid> for TilePositions {
+    fn from(BlendGrid { rows, columns }: &BlendGrid) -> Self {
+        let starts = |axis: &BlendAxis| axis.starts.iter().map(|&s| s as isize).collect();
+        Self { shape: [rows.tile, columns.tile], rows: starts(rows), columns: starts(columns) }
+    }
+}
+
 /// Assembles overlapping tiles. A tile's planes are `decision` planes that decide the class, then probabilities if
 /// needed. Rows are emitted once no further tile covers them.
 pub(in crate::low_level::infer) struct Blended<'a> {
@@ -75,34 +82,26 @@ impl<'a> Blended<'a> {
 }
 
 impl Assembly for Blended<'_> {
-    fn tiles(&self) -> usize {
-        self.grid.rows.starts.len() * self.grid.columns.starts.len()
-    }
-
-    fn shape(&self) -> [usize; 2] {
-        [self.grid.rows.tile, self.grid.columns.tile]
-    }
-
-    fn start(&self, tile: usize) -> [isize; 2] {
-        let BlendGrid { rows, columns } = self.grid;
-        let across = columns.starts.len().max(1);
-        [rows.starts.get(tile / across), columns.starts.get(tile % across)].map(|s| s.map_or(0, |&s| s as isize))
+    fn positions(&self) -> TilePositions {
+        self.grid.into()
     }
 
     fn take(
         &mut self,
-        tile: usize,
+        tile: TileIndex,
         result: &TileResult,
         source: &mut dyn ImageSource,
         out: &mut Emitter,
     ) -> Result<()> {
-        let [first, left] = self.start(tile).map(isize::unsigned_abs);
         let Self { grid, decision, sums, .. } = self;
         let BlendGrid { rows, columns } = *grid;
+        let (Some(&first), Some(&left)) = (rows.starts.get(tile.row), columns.starts.get(tile.column)) else {
+            return Err(Error::invalid("tile", "lies outside the grid"));
+        };
         let [h, w, width] = [rows.tile, columns.tile, columns.length];
         let planes = *decision + if out.needs.probabilities { out.info.planes } else { 0 };
-        let (reach, across) = (h.min(rows.length), columns.starts.len().max(1));
-        if tile == 0 {
+        let reach = h.min(rows.length);
+        if (tile.row, tile.column) == (0, 0) {
             *sums = zeros(planes * reach * width)?;
         }
         if result.planes.len() != planes * h * w {
@@ -115,11 +114,11 @@ impl Assembly for Blended<'_> {
                 to.iter_mut().zip(line.iter().zip(&columns.weight)).for_each(|(sum, (v, wx))| *sum += v * (wy * wx));
             }
         }
-        if !(tile + 1).is_multiple_of(across) {
+        if !tile.ends_row {
             return Ok(());
         }
         // Rows above the next row of tiles are final.
-        let end = rows.starts.get(tile / across + 1).copied().unwrap_or(rows.length).min(rows.length);
+        let end = rows.starts.get(tile.row + 1).copied().unwrap_or(rows.length).min(rows.length);
         let ready = end - first;
         self.emit(Ready { first, rows: ready, reach }, source, out)?;
         for plane in self.sums.chunks_exact_mut((reach * width).max(1)) {

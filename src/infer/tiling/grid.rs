@@ -29,6 +29,15 @@ pub struct TileSpec {
     pub minimum: usize,
 }
 
+/// Whether networks can be tiled so that the result equals that of one run on the whole image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tileability {
+    /// With tiles that meet these requirements.
+    Exact(TileSpec),
+    /// Not at all, for this reason.
+    Impossible(String),
+}
+
 impl TileSpec {
     /// A network with padding `same`: inputs are multiples of `align`.
     pub const fn same(align: usize, halo: usize) -> Self {

@@ -1,11 +1,11 @@
 //! The choice of tiles and batch size that fit the device and the memory budget.
 
-use super::assembly::{Assembly, Exact};
+use super::assembly::{Assembly, Exact, TilePositions};
 use super::blend::{BlendGrid, Blended};
 use super::budget::Budget;
 use super::fixed_size::fixed_grid;
 use super::graph::TileOutputs;
-use super::grid::{TileGrid, TileSpec};
+use super::grid::{TileGrid, TileSpec, Tileability};
 use super::search::choose;
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::footprint;
@@ -66,19 +66,11 @@ pub(in crate::low_level::infer) enum Cut {
 }
 
 impl Cut {
-    /// Rows and columns of a tile.
-    pub fn shape(&self) -> [usize; 2] {
+    /// Where the tiles lie.
+    pub fn positions(&self) -> TilePositions {
         match self {
-            Self::Exact(g) => [g.rows.window, g.columns.window],
-            Self::Blended(g) => [g.rows.tile, g.columns.tile],
-        }
-    }
-
-    /// Rows and columns of tiles.
-    pub fn tiles(&self) -> [usize; 2] {
-        match self {
-            Self::Exact(g) => [g.rows.windows.len(), g.columns.windows.len()],
-            Self::Blended(g) => [g.rows.starts.len(), g.columns.starts.len()],
+            Self::Exact(grid) => grid.into(),
+            Self::Blended(grid) => grid.into(),
         }
     }
 
@@ -126,17 +118,17 @@ impl TilePlanner {
         Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false }
     }
 
-    /// Tiling requirements of the models, or why they cannot be tiled.
-    pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        self.ensemble.tile_spec(tile_spec)
+    /// Whether the models can be tiled exactly.
+    pub fn tileability(&self) -> Result<Tileability> {
+        self.ensemble.tileability(tileability)
     }
 
     /// Plans the tiles of an image. `others` are the budgets of further images of the same size that run with it, if
     /// each is a single tile.
     pub fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
         let cut = self.cut(request)?;
-        let (shape, tiles) = (cut.shape(), cut.tiles());
-        let count = tiles[0] * tiles[1];
+        let positions = cut.positions();
+        let (shape, count) = (positions.shape, positions.len());
         if count > 1 && !others.is_empty() {
             return Err(Error::invalid("images", "several run together only if each is a single tile"));
         }
@@ -168,7 +160,7 @@ impl TilePlanner {
             if options.blend == Blend::Gaussian && rule.margin == 0 {
                 return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
             }
-            return fixed_grid([height, width], window, self.tile_spec()?, rule.margin).map(Cut::Exact);
+            return fixed_grid([height, width], window, self.tileability()?, rule.margin).map(Cut::Exact);
         }
         if let Some(cut) = self.tried(request)? {
             return Ok(cut);
@@ -189,18 +181,21 @@ impl TilePlanner {
                 Err(e) => return Err(e),
             }
         }
-        let spec = self.tile_spec()?.map_err(|why| {
-            let first = problem.map_or_else(|| "tiles were requested".to_string(), |e| e.to_string());
-            let what = format!("{width}x{height} image");
-            let way = match rule.margin {
-                0 => Message::from("with `")
-                    .then(Hint::BlendGaussian)
-                    .then("` it is tiled as nnU-Net does it, which is not the whole image's result"),
-                _ => "use a smaller image or allow more memory".into(),
-            };
-            let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
-            Error::invalid(what, Message::from(reason).then(way))
-        })?;
+        let spec = match self.tileability()? {
+            Tileability::Exact(spec) => spec,
+            Tileability::Impossible(why) => {
+                let first = problem.map_or_else(|| "tiles were requested".to_string(), |e| e.to_string());
+                let what = format!("{width}x{height} image");
+                let way = match rule.margin {
+                    0 => Message::from("with `")
+                        .then(Hint::BlendGaussian)
+                        .then("` it is tiled as nnU-Net does it, which is not the whole image's result"),
+                    _ => "use a smaller image or allow more memory".into(),
+                };
+                let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
+                return Err(Error::invalid(what, Message::from(reason).then(way)));
+            }
+        };
         // The device's bytes per tile pixel determine the weight of a band's row against it.
         let smallest = spec.smallest_tile()?;
         let mut min = 0;
@@ -236,15 +231,17 @@ impl TilePlanner {
         if blended {
             return Ok(Some(Cut::Blended(BlendGrid::new([height, width], window))));
         }
-        fixed_grid([height, width], window, Err(why), margin).map(Cut::Exact).map(Some)
+        fixed_grid([height, width], window, Tileability::Impossible(why), margin).map(Cut::Exact).map(Some)
     }
 
     /// Overlapping tiles with the requested side, or otherwise the largest side up to 512 pixels that fits.
     fn blend(&mut self, request: &CutRequest, spec: &TileSpec) -> Result<BlendGrid> {
         if spec.margin > 0 {
-            let reason = match self.tile_spec()? {
-                Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
-                Err(why) => format!(
+            let reason = match self.tileability()? {
+                Tileability::Exact(_) => {
+                    "a network without padding is tiled exactly; there is nothing to blend".to_string()
+                }
+                Tileability::Impossible(why) => format!(
                     "a network without padding leaves nothing to blend; without blending, it runs on the whole image: {why}"
                 ),
             };
@@ -357,10 +354,10 @@ fn tile_name([rows, columns]: [usize; 2]) -> String {
     format!("a tile of {columns}x{rows} pixels")
 }
 
-/// Tiling requirements of a model, or why it cannot be tiled.
-fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
+/// Whether a model can be tiled exactly.
+fn tileability(model: &Model) -> Result<Tileability> {
     if !model.architecture.ruled() {
-        return Ok(Err("no rule was found for its sizes".into()));
+        return Ok(Tileability::Impossible("no rule was found for its sizes".into()));
     }
     // One rule for both axes: their order does not matter.
     let architecture = model.architecture.untransposed().unwrap_or_else(|| model.architecture.clone());
@@ -383,8 +380,8 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
             Ok(_) if rule.margin > 0 => {}
             // Valid regions begin and end at multiples of `align`, as the footprint's blocks do.
             Ok(f) => halo = halo.max(f.before.max(f.after).next_multiple_of(rule.step)),
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Tileability::Impossible(why)),
         }
     }
-    Ok(Ok(TileSpec { align: rule.step, halo, margin: rule.margin, minimum: rule.minimum }))
+    Ok(Tileability::Exact(TileSpec { align: rule.step, halo, margin: rule.margin, minimum: rule.minimum }))
 }

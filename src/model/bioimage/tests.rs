@@ -1,5 +1,5 @@
 use super::*;
-use crate::infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
+use crate::infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter, Tileability};
 use crate::model::onnx::{export::export, proto::ModelProto};
 use crate::model::{Padding, UNet, whole_graph};
 use crate::session::Backend;
@@ -266,7 +266,10 @@ fn columns_before_rows() {
         }
     }
     // The tiles equal those of the untransposed network.
-    let spec = |m: &Model| Segmenter::new(Backend::Cpu, m.clone()).tile_spec().unwrap().unwrap();
+    let spec = |m: &Model| match Segmenter::new(Backend::Cpu, m.clone()).tileability().unwrap() {
+        Tileability::Exact(spec) => spec,
+        Tileability::Impossible(why) => panic!("{why}"),
+    };
     assert_eq!(spec(&upright), spec(&transposed));
     let e = open("byxc").unwrap_err().to_string();
     assert!(e.contains("are `byxc`, the network takes its channels as the second axis"), "{e}");
@@ -365,7 +368,10 @@ fn sizes_and_halos_determine_tiles() {
         let rdf = five("bcyx", 1, size, halo, "{id: sigmoid}");
         opened(&rdf, &[("w.onnx", &bytes)]).unwrap()
     };
-    let spec = |m: &Model| Segmenter::new(Backend::Cpu, m.clone()).tile_spec().unwrap().unwrap();
+    let spec = |m: &Model| match Segmenter::new(Backend::Cpu, m.clone()).tileability().unwrap() {
+        Tileability::Exact(spec) => spec,
+        Tileability::Impossible(why) => panic!("{why}"),
+    };
     let own = spec(&open(ANY, ""));
     assert!(own.halo > 8, "{own:?}");
     // A halo smaller than the layers' has no effect; a larger one replaces it.

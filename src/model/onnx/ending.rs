@@ -9,6 +9,7 @@ use crate::ops::{Binary, BinaryKind, Concat, Function, MaskRule, Softmax, Unary}
 use crate::tensor::HostTensor;
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::Arc;
 
 /// How an output is converted to probabilities and classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -197,6 +198,6 @@ impl Decision {
 
 /// A constant number as a parameter.
 fn number(graph: &mut Graph, label: &str, v: f32) -> Result<ValueId> {
-    let formula = Formula::Numbers(HostTensor::new([1], vec![v])?);
+    let formula = Formula::Numbers(Arc::new(HostTensor::new([1], vec![v])?));
     graph.derived(format!("{label} {v}"), &[1], Derived { from: vec![], formula })
 }

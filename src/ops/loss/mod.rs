@@ -124,15 +124,18 @@ fn labels(s: Shape, classes: usize, ignored: Option<f32>) -> (TensorDesc, InputK
     let s = s.with_c(1);
     let label = |i: usize| match ignored {
         Some(v) if i % 7 == 3 => v,
-        _ => ((i * i + i / 3) % classes) as f32,
+        _ => {
+            let i = i as u64;
+            ((i * i + i / 3) % classes as u64) as f32
+        }
     };
     (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(label).collect()))
 }
 
 /// Reproducible target of zeros and ones for a case.
 fn masks(s: Shape) -> (TensorDesc, InputKind) {
-    let one = |i: usize| f32::from(u8::from((i * 5 + i * i / 11).is_multiple_of(3)));
-    (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(one).collect()))
+    let one = |i: u64| f32::from(u8::from((i * 5 + i * i / 11).is_multiple_of(3)));
+    (TensorDesc::linear(s), InputKind::Fixed((0..s.len() as u64).map(one).collect()))
 }
 
 /// Reproducible pixel weights 0.5 .. 4 for a case.

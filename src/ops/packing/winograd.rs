@@ -112,3 +112,29 @@ impl WinogradOrder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Packing;
+
+    /// In `f32`, element numbers would be exact up to 2^24 only.
+    #[test]
+    fn index_map_of_a_large_layer_is_exact() {
+        let (outputs, channels, tile) = (2048, 1024, TileOrder { rows: 16, interleaved: false });
+        let (steps, size) = (channels / LANES, outputs * channels);
+        let order = WinogradOrder { out_channels: outputs, tile, steps, size, sources: vec![(0, channels, 0)] };
+        let elements = outputs * channels * 9;
+        assert!(elements > 1 << 24);
+        let map = Packing::WinogradTaps(order.clone()).index_map(size, &[elements]).unwrap();
+        for (o, i) in [(0, 0), (2047, 1023), (2047, 1022), (1900, 3), (2046, 1021)] {
+            assert_eq!(map[order.at(o, i)] as usize, (o * channels + i) * 9 + 1);
+        }
+        let mut all = map;
+        all.sort_unstable();
+        assert!(all.iter().enumerate().all(|(i, &first)| first as usize == i * 9 + 1), "each filter once");
+        let last = Packing::IndexMap { of: Box::new(Packing::WinogradTaps(order.clone())), inputs: vec![elements] };
+        let packed = last.pack(size, &[]).unwrap();
+        assert_eq!(packed[order.at(2047, 1023)].to_bits() as usize, elements - 8, "stored as words, not rounded");
+    }
+}

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Pair;
 use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
-use crate::infer::paths::{IMAGE_EXTENSIONS, all_images};
+use crate::infer::paths::all_images;
+use crate::io::image_formats::readable_extensions;
 
 /// Names of image folders, in any case.
 const IMAGES: &[&str] = &["images", "image", "imgs", "img", NNUNET];
@@ -161,7 +162,7 @@ pub(super) fn pairs(
         let there = files(images_at, images_at, 0);
         let example =
             there.first().map(|f| format!("; there are {} files such as {f}", there.len())).unwrap_or_default();
-        let known = IMAGE_EXTENSIONS.join(", ");
+        let known = readable_extensions().collect::<Vec<_>>().join(", ");
         return Err(Error::file(images_at, format!("holds no image ({known}){example}")));
     }
     if file_name(images_at).eq_ignore_ascii_case(NNUNET) {

@@ -38,7 +38,7 @@ pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: 
 }
 
 /// The records of steps up to `step`, until the first damaged or truncated one.
-pub fn kept(bytes: &[u8], step: u64) -> Vec<u8> {
+pub fn until(bytes: &[u8], step: u64) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), bytes);
     while let Some(data) = data(rest) {
         let (one, more) = rest.split_at(data.len() + FRAME);
@@ -201,16 +201,16 @@ mod tests {
             scalars(9.0, &row(u64::MAX)),
         ];
         let all = parts.concat();
-        assert_eq!(kept(&all, u64::MAX), all);
-        assert_eq!(kept(&all, 200), parts[..3].concat());
-        assert_eq!(kept(&all, 0), parts[0]);
+        assert_eq!(until(&all, u64::MAX), all);
+        assert_eq!(until(&all, 200), parts[..3].concat());
+        assert_eq!(until(&all, 0), parts[0]);
         let before = parts[..3].concat();
         for cut in 1..parts[3].len() {
-            assert_eq!(kept(&all[..before.len() + cut], u64::MAX), before);
+            assert_eq!(until(&all[..before.len() + cut], u64::MAX), before);
         }
         let mut damaged = all.clone();
         damaged[before.len() + 20] ^= 1;
-        assert_eq!(kept(&damaged, u64::MAX), before);
-        assert_eq!(kept(&[0xff; 40], 1), b"");
+        assert_eq!(until(&damaged, u64::MAX), before);
+        assert_eq!(until(&[0xff; 40], 1), b"");
     }
 }

@@ -51,8 +51,8 @@ impl Report {
     pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let csv = rows::kept_lines(&folder.join("metrics.csv"), 1, step, rows::csv_step)?;
-        let jsonl = rows::kept_lines(&folder.join("metrics.jsonl"), 0, step, |l| Row::parse(l).map(|r| r.step))?;
+        let csv = rows::lines_until(&folder.join("metrics.csv"), 1, step, rows::csv_step)?;
+        let jsonl = rows::lines_until(&folder.join("metrics.jsonl"), 0, step, |l| Row::parse(l).map(|r| r.step))?;
         let rows = jsonl.lines().filter_map(Row::parse).collect();
         Self::begin(folder, step, [CSV_HEADER, &csv].concat().as_bytes(), jsonl.as_bytes(), rows)
     }
@@ -62,7 +62,7 @@ impl Report {
         let mut last = None;
         for path in files {
             let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-            last = Some(Appended::open(&path, &events::kept(&bytes, step))?);
+            last = Some(Appended::open(&path, &events::until(&bytes, step))?);
         }
         let events = match last {
             Some(events) if events.len > 0 => events,

@@ -85,7 +85,7 @@ pub fn csv_step(line: &str) -> Option<u64> {
 }
 
 /// The lines of a file up to `step`, without the first `header` lines. A missing file has none.
-pub fn kept_lines(path: &Path, header: usize, step: u64, step_of: impl Fn(&str) -> Option<u64>) -> Result<String> {
+pub fn lines_until(path: &Path, header: usize, step: u64, step_of: impl Fn(&str) -> Option<u64>) -> Result<String> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),

@@ -29,7 +29,7 @@ pub async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(V
 pub async fn losses(gpu: &Gpu) -> Result<Vec<f32>> {
     let config = serde_json::json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 2});
     let network = model::parse("unet", &config)?;
-    let loss: LossConfig = serde_json::from_value(serde_json::json!({"name": "cross_entropy"}))
+    let loss: LossConfig = serde_json::from_value(serde_json::json!({"name": "ce"}))
         .map_err(|e| unet_wgpu::Error::invalid("loss", e.to_string()))?;
     let augmenter = Augmenter::new(Augmentation::default(), 1, SIDE, network.size_rule().margin, 3)?;
     let graph = loss_graph(&*network, &loss, &augmenter, false, [1, SIDE])?;

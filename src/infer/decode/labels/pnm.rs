@@ -6,6 +6,11 @@ use super::stored::{Shown, Stored, Values};
 use crate::error::{Error, Result};
 use crate::infer::decode::Source;
 
+/// Whether a PNM file is a PGM file, by its first bytes.
+pub(super) fn is_grey(head: &[u8]) -> bool {
+    matches!(head, [b'P', b'2' | b'5', ..])
+}
+
 pub(super) fn read(source: &Source, mut reader: impl Read) -> Result<Stored> {
     let mut bytes = source.zeros::<u8>(0)?;
     reader.read_to_end(&mut bytes).map_err(|e| Error::io(source.path, e))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::at;
 use super::colours::through_table;
 use crate::error::{Error, Result};
-use crate::infer::channels::Alpha;
+use crate::infer::channel_kind::Alpha;
 use crate::infer::colours::{Found, OPAQUE, Rgba};
 use crate::infer::decode::Source;
 use crate::infer::image::{Image, Pixels};

@@ -3,31 +3,15 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use ::tiff::tags::Tag;
-
-use super::compression;
+use super::codes;
 use super::directory::TiffDecoder;
-use super::error;
-use super::page::{Format, Page};
+use super::failed;
+use super::layout::{Colour, Format, Page};
 use super::samples::Words;
+use super::tag;
 use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::{Pixels, Sample};
-
-/// Conversion of a pixel's samples.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::low_level::infer::decode) enum Colour {
-    /// None.
-    Plain,
-    /// White is zero: values are inverted, except extra samples.
-    Inverted,
-    /// Palette indices with 8-bit colours; one channel if all are grey.
-    Palette8 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// The same with 16-bit colours.
-    Palette16 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// 8-bit luma and chroma. `luma`: weights of red, green and blue; `range`: reference black and white per component.
-    YCbCr { subsampling: [usize; 2], luma: [f64; 3], range: [f64; 6] },
-}
 
 /// The directory's fields that colours depend on.
 pub(super) struct ColourFields {
@@ -44,11 +28,11 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
     let ColourFields { photometric, stored, bits, format, planar, compression } = *fields;
     let refuse =
         |what: &str| Err(source.error(format!("a TIFF file of {what} is not supported; save it as grey or RGB")));
-    if !compression::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
-        let name = compression::name(compression);
+    if !codes::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
+        let name = codes::name(compression);
         return Err(source.error(format!("{bits}-bit samples with {name} are not supported (8-bit ones are)")));
     }
-    if matches!(compression, compression::FAX3 | compression::FAX4) && (bits != 1 || stored != 1) {
+    if matches!(compression, codes::FAX3 | codes::FAX4) && (bits != 1 || stored != 1) {
         return Err(source.error("damaged TIFF file: fax compression of more than one bit"));
     }
     match photometric {
@@ -65,7 +49,7 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
         3 => palette(source, decoder, bits),
         4 => refuse("a transparency mask"),
         5 => refuse("CMYK colours"),
-        6 if compression::is_bytes(compression) => {
+        6 if codes::is_bytes(compression) => {
             if planar || stored != 3 || bits != 8 || format != Format::Unsigned {
                 return refuse("YCbCr colours in planes, with extra samples or other than 8-bit ones");
             }
@@ -85,8 +69,8 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
 
 fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colour> {
     let map: Vec<u16> = decoder
-        .find_tag_unsigned_vec(Tag::ColorMap)
-        .map_err(|e| error(source, e))?
+        .unsigned_list(tag::PALETTE)
+        .map_err(|e| failed(source, e))?
         .ok_or_else(|| source.error("damaged TIFF file: its palette is missing"))?;
     let len = 1usize << bits;
     let Some((red, rest)) = map.split_at_checked(len).filter(|_| map.len() >= 3 * len) else {
@@ -133,23 +117,23 @@ fn is_display(table: &[[u16; 3]]) -> bool {
 
 /// Whether ImageJ wrote the directory: its palettes are display colour maps of measured values.
 fn is_imagej(decoder: &mut TiffDecoder) -> bool {
-    let text = decoder.find_tag(Tag::ImageDescription).ok().flatten().and_then(|v| v.into_string().ok());
+    let text = decoder.text(tag::DESCRIPTION);
     text.is_some_and(|t| t.starts_with("ImageJ="))
 }
 
 fn ycbcr(source: &Source, decoder: &mut TiffDecoder) -> Result<Colour> {
-    let fail = |e| error(source, e);
-    let subsampling: Option<Vec<u16>> = decoder.find_tag_unsigned_vec(Tag::ChromaSubsampling).map_err(fail)?;
+    let fail = |e| failed(source, e);
+    let subsampling: Option<Vec<u16>> = decoder.unsigned_list(tag::YCBCR_SUBSAMPLING).map_err(fail)?;
     let subsampling = match subsampling.as_deref() {
         None => [2, 2],
         Some(&[h @ (1 | 2 | 4), v @ (1 | 2 | 4)]) => [h, v].map(usize::from),
         Some(other) => return Err(source.error(format!("damaged TIFF file: chroma subsampling {other:?}"))),
     };
-    let mut floats = |tag| -> Result<Option<Vec<f64>>> {
-        Ok(decoder.find_tag(Tag::Unknown(tag)).map_err(fail)?.and_then(|v| v.into_f64_vec().ok()))
-    };
-    let luma = floats(529)?.and_then(|v| v.try_into().ok()).unwrap_or([0.299, 0.587, 0.114]);
-    let range = floats(532)?.and_then(|v| v.try_into().ok()).unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]);
+    let luma = decoder.floats(tag::YCBCR_COEFFICIENTS).and_then(|v| v.try_into().ok()).unwrap_or([0.299, 0.587, 0.114]);
+    let range = decoder
+        .floats(tag::REFERENCE_BLACK_WHITE)
+        .and_then(|v| v.try_into().ok())
+        .unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]);
     let sound = luma.iter().all(|v| *v > 0.0 && *v < 1.0) && range.as_chunks::<2>().0.iter().all(|[b, w]| w > b);
     match sound {
         true => Ok(Colour::YCbCr { subsampling, luma, range }),

@@ -1,24 +1,16 @@
-//! Directories of a TIFF file. The crate reads entries and values; which directory holds which image is decided here.
+//! A position in a TIFF file's chain of directories. Directories and values are read by [`Directories`].
 
 use std::collections::HashSet;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::Result;
 
-use ::tiff::decoder::ifd::Value;
-use ::tiff::decoder::{Decoder, Limits};
-use ::tiff::tags::{ByteOrder, IfdPointer, Tag};
-use ::tiff::{Directory, TiffResult};
-
-use super::error;
-use crate::error::Result;
-use crate::infer::decode::{SCRATCH, Source};
+use crate::error;
+use crate::infer::decode::Source;
+use crate::infer::decode::directory::{Directories, Directory, damaged, failed};
 use crate::io::Reader;
 
-/// A TIFF file positioned at a directory. Tags are readable whatever their contents, also in directories outside the
-/// chain.
+/// A TIFF file positioned at a directory, possibly one outside the chain.
 pub(in crate::low_level::infer::decode) struct TiffDecoder {
-    decoder: Decoder<Switch>,
-    /// Offset of the file's first directory.
-    first: u64,
+    file: Directories<Reader>,
     /// Offsets of the directories of the chain found so far.
     chain: Vec<u64>,
     seen: HashSet<u64>,
@@ -26,110 +18,22 @@ pub(in crate::low_level::infer::decode) struct TiffDecoder {
     current: Directory,
 }
 
-/// The file, preceded by a tiny valid image: the crate exposes no tags of a file whose first directory it rejects as an
-/// image.
-struct Switch {
-    stand_in: Option<Cursor<Vec<u8>>>,
-    file: Reader,
-}
-
-impl Read for Switch {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match &mut self.stand_in {
-            Some(bytes) => bytes.read(buffer),
-            None => self.file.read(buffer),
-        }
-    }
-}
-
-impl Seek for Switch {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        match &mut self.stand_in {
-            Some(bytes) => bytes.seek(to),
-            None => self.file.seek(to),
-        }
-    }
-}
-
-/// A one-pixel file with the same byte order and offset width.
-fn stand_in(big_endian: bool, wide: bool) -> Vec<u8> {
-    let mut out = if big_endian { b"MM".to_vec() } else { b"II".to_vec() };
-    let put = |out: &mut Vec<u8>, value: u64, bytes: usize| {
-        let all = value.to_le_bytes();
-        let few = all.iter().take(bytes).copied();
-        if big_endian { out.extend(few.rev()) } else { out.extend(few) }
-    };
-    let (word, head) = if wide { (8, 16) } else { (4, 8) };
-    put(&mut out, if wide { 43 } else { 42 }, 2);
-    if wide {
-        put(&mut out, 8, 2);
-        put(&mut out, 0, 2);
-    }
-    put(&mut out, head, word);
-    // Width, length, photometric interpretation, strip offset and strip length.
-    let tags = [256, 257, 262, 273, 279];
-    put(&mut out, tags.len() as u64, if wide { 8 } else { 2 });
-    for tag in tags {
-        put(&mut out, tag, 2);
-        put(&mut out, 3, 2);
-        put(&mut out, 1, word);
-        put(&mut out, 1, 2);
-        put(&mut out, 0, word - 2);
-    }
-    put(&mut out, 0, word);
-    out
-}
-
 impl TiffDecoder {
     /// Reads the header and the first directory.
-    pub fn new(source: &Source, mut file: Reader) -> Result<Self> {
-        let short = || source.error("the TIFF file is truncated");
-        let mut head = [0; 16];
-        let mut len = 0;
-        while let Some(rest) = head.get_mut(len..).filter(|r| !r.is_empty()) {
-            match file.read(rest).map_err(|e| crate::error::Error::io(source.path, e))? {
-                0 => break,
-                n => len += n,
-            }
-        }
-        let big_endian = head.starts_with(b"MM");
-        let number = |from: usize, bytes: usize| {
-            let digits = head.get(from..from + bytes).unwrap_or_default().iter();
-            let add = |n: u64, &byte: &u8| n << 8 | u64::from(byte);
-            if big_endian { digits.fold(0, add) } else { digits.rev().fold(0, add) }
+    pub fn new(source: &Source, reader: Reader) -> error::Result<Self> {
+        let open = || {
+            let mut file = Directories::new(reader)?;
+            let first = file.header.first;
+            let current = file.read(first)?;
+            Ok(Self { file, chain: vec![first], seen: HashSet::from([first]), current })
         };
-        let wide = number(2, 2) == 43;
-        if len < if wide { 16 } else { 8 } {
-            return Err(short());
-        }
-        if wide && (number(4, 2), number(6, 2)) != (8, 0) {
-            return Err(source.error("damaged BigTIFF file: its offsets are not of 8 bytes"));
-        }
-        let first = if wide { number(8, 8) } else { number(4, 4) };
-        let stand_in = Some(Cursor::new(stand_in(big_endian, wide)));
-        let mut decoder = Decoder::new(Switch { stand_in, file }).map_err(|e| error(source, e))?;
-        decoder.inner().stand_in = None;
-        let file_bytes = usize::try_from(source.bytes).unwrap_or(usize::MAX);
-        let mut limits = Limits::default();
-        // Limits the lists of values in the directory; each value takes at least a byte in the file.
-        limits.decoding_buffer_size = file_bytes.saturating_mul(size_of::<Value>());
-        limits.ifd_value_size = file_bytes.min(SCRATCH as usize);
-        let decoder = decoder.with_limits(limits);
-        let mut out =
-            Self { decoder, first, chain: vec![first], seen: HashSet::from([first]), current: Directory::empty() };
-        out.enter(first).map_err(|e| error(source, e))?;
-        Ok(out)
-    }
-
-    /// Goes to the directory at byte `offset`.
-    pub fn enter(&mut self, offset: u64) -> TiffResult<()> {
-        self.current = self.decoder.read_directory(IfdPointer(offset))?;
-        Ok(())
+        open().map_err(|e| failed(source, e))
     }
 
     /// Goes to the file's first directory, which describes the whole file.
-    pub fn enter_first(&mut self) -> TiffResult<()> {
-        self.enter(self.first)
+    pub fn enter_first(&mut self) -> Result<()> {
+        self.current = self.file.read(self.file.header.first)?;
+        Ok(())
     }
 
     /// Replaces the file's chain by these directories.
@@ -138,49 +42,81 @@ impl TiffDecoder {
     }
 
     /// Goes to directory `index` of the chain.
-    pub fn seek_to_image(&mut self, index: usize) -> TiffResult<()> {
-        use ::tiff::{TiffError, TiffFormatError};
+    pub fn seek_to_image(&mut self, index: usize) -> Result<()> {
         while self.chain.len() <= index {
             let last = self.chain.last().copied().unwrap_or(0);
-            self.enter(last)?;
-            let next =
-                self.current.next().ok_or(TiffError::FormatError(TiffFormatError::ImageFileDirectoryNotFound))?;
-            if !self.seen.insert(next.0) {
-                return Err(TiffError::FormatError(TiffFormatError::CycleInOffsets));
+            self.current = self.file.read(last)?;
+            let next = self.current.next;
+            if next == 0 {
+                return Err(damaged(format!("it has no directory {index}")));
             }
-            self.chain.push(next.0);
+            if !self.seen.insert(next) {
+                return Err(damaged("its directories form a circle"));
+            }
+            self.chain.push(next);
         }
-        self.enter(self.chain.get(index).copied().unwrap_or(0))
+        self.current = self.file.read(self.chain.get(index).copied().unwrap_or(0))?;
+        Ok(())
     }
 
     /// Whether another directory follows this one.
     pub fn more_images(&self) -> bool {
-        self.current.next().is_some()
+        self.current.next != 0
     }
 
-    pub fn find_tag(&mut self, tag: Tag) -> TiffResult<Option<Value>> {
-        self.decoder.read_directory_tags(&self.current).find_tag(tag)
-    }
-
-    pub fn find_tag_unsigned<T: TryFrom<u64>>(&mut self, tag: Tag) -> TiffResult<Option<T>> {
-        self.decoder.read_directory_tags(&self.current).find_tag_unsigned(tag)
-    }
-
-    pub fn find_tag_unsigned_vec<T: TryFrom<u64>>(&mut self, tag: Tag) -> TiffResult<Option<Vec<T>>> {
-        self.decoder.read_directory_tags(&self.current).find_tag_unsigned_vec(tag)
+    /// Whether the directory has a tag.
+    pub fn has(&self, tag: u16) -> bool {
+        self.current.has(tag)
     }
 
     /// Number of values of a tag.
-    pub fn count_of(&self, tag: Tag) -> Option<usize> {
-        self.current.get(tag).and_then(|entry| usize::try_from(entry.count()).ok())
+    pub fn count_of(&self, tag: u16) -> Option<usize> {
+        self.current.count(tag).and_then(|n| usize::try_from(n).ok())
     }
 
-    pub fn byte_order(&self) -> ByteOrder {
-        self.decoder.byte_order()
+    /// The only value of a tag, an unsigned integer; an error if it is anything else.
+    pub fn unsigned<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<T>> {
+        let Some(values) = self.file.unsigned(&self.current, tag)? else { return Ok(None) };
+        let value = match values[..] {
+            [value] => T::try_from(value).ok(),
+            _ => None,
+        };
+        Ok(Some(value.ok_or_else(|| damaged(format!("tag {tag} has no valid value")))?))
+    }
+
+    /// The values of a tag, unsigned integers; an error if they are anything else.
+    pub fn unsigned_list<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<Vec<T>>> {
+        let Some(values) = self.file.unsigned(&self.current, tag)? else { return Ok(None) };
+        let values = values.into_iter().map(T::try_from).collect::<std::result::Result<_, _>>();
+        Ok(Some(values.map_err(|_| damaged(format!("tag {tag} has no valid values")))?))
+    }
+
+    /// Bytes; an error if the values are not bytes.
+    pub fn bytes(&mut self, tag: u16) -> Result<Option<Vec<u8>>> {
+        self.unsigned_list(tag)
+    }
+
+    /// Values of floats, `None` if they are anything else.
+    pub fn floats(&mut self, tag: u16) -> Option<Vec<f64>> {
+        self.file.floats(&self.current, tag)
+    }
+
+    /// Text up to its first zero, `None` if it is anything else.
+    pub fn text(&mut self, tag: u16) -> Option<String> {
+        self.file.text(&self.current, tag)
+    }
+
+    pub fn is_big_endian(&self) -> bool {
+        self.file.header.big_endian
+    }
+
+    /// All directories, wherever the position is.
+    pub fn directories(&mut self) -> &mut Directories<Reader> {
+        &mut self.file
     }
 
     /// The underlying reader.
     pub fn inner(&mut self) -> &mut Reader {
-        &mut self.decoder.inner().file
+        self.file.inner()
     }
 }

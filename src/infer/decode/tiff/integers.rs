@@ -1,10 +1,8 @@
 //! A page's integers as stored, the source of labels.
 
-use ::tiff::tags::Tag;
-
-use super::page::Format;
+use super::layout::Format;
 use super::samples::Words;
-use super::{TiffImage, error, guarded};
+use super::{TiffImage, failed, guarded, tag};
 use crate::error::{Error, Result};
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
 use crate::io::Input;
@@ -64,7 +62,7 @@ impl TiffImage {
     fn integers(&mut self) -> Result<Option<RawIntegers>> {
         let file = self.source.clone();
         let source = file.as_source();
-        if self.page.format == Format::Float || !super::compression::is_bytes(self.page.compression) {
+        if self.page.format == Format::Float || !super::codes::is_bytes(self.page.compression) {
             return Ok(None);
         }
         let signed = self.page.format == Format::Signed;
@@ -78,7 +76,7 @@ impl TiffImage {
     }
 
     fn floats(&mut self) -> Result<Option<RawFloats>> {
-        if self.page.format != Format::Float || !super::compression::is_bytes(self.page.compression) {
+        if self.page.format != Format::Float || !super::codes::is_bytes(self.page.compression) {
             return Ok(None);
         }
         let values = self.stored_samples(&|words: &Words, i| Ok(words.float(i).unwrap_or(f64::NAN)))?;
@@ -131,7 +129,7 @@ impl TiffImage {
         if self.page.photometric != 3 {
             return Ok(None);
         }
-        let map: Option<Vec<u16>> = self.decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| error(source, e))?;
+        let map: Option<Vec<u16>> = self.decoder.unsigned_list(tag::PALETTE).map_err(|e| failed(source, e))?;
         let map = map.unwrap_or_default();
         let (red, rest) = map.split_at(map.len() / 3);
         let (green, blue) = rest.split_at(rest.len() / 2);

@@ -6,7 +6,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::page::{Page, Places};
+use super::layout::{Page, Places};
 use crate::error::Result;
 use crate::infer::decode::{Source, jpeg_is_complete};
 

@@ -2,9 +2,9 @@
 
 use hayro_jpeg2000::{DecodeSettings, Image};
 
-use super::compression::APERIO_YCBCR;
+use super::codes::APERIO_YCBCR;
 use super::jpeg::{crop, rgb};
-use super::page::Page;
+use super::layout::Page;
 use crate::error::Result;
 use crate::infer::decode::Source;
 

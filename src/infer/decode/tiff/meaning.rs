@@ -1,19 +1,12 @@
 //! TIFF metadata of an image: kind and names of its channels, and its orientation.
 
-use ::tiff::tags::{ByteOrder, Tag};
-
 use super::super::{Source, ome};
-use super::{TiffDecoder, TiffImage, error, guarded};
+use super::{TiffDecoder, TiffImage, failed, guarded, tag};
 use crate::error::Result;
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::orient::Orientation;
 use crate::infer::source::ImageSource;
 
-/// ImageJ's own metadata: lengths of parts, and the parts.
-const IJ_LENGTHS: u16 = 50838;
-const IJ_METADATA: u16 = 50839;
-/// Tag that identifies Zeiss LSM files.
-const LSM: u16 = 34412;
 /// Images with more channels have no names.
 const MAX_NAMES: usize = 64;
 
@@ -34,11 +27,11 @@ impl TiffImage {
         let extra = if self.page.stored == self.page.decoded { &self.page.extra[..] } else { &[] };
         let kind = ChannelKind::of_tiff(self.page.photometric, extra, channels, self.planes.len());
         guarded(&source, || {
-            let fail = |e| error(&source, e);
+            let fail = |e| failed(&source, e);
             let decoder = &mut self.decoder;
             // Zeiss files declare fluorescence channels as RGB.
             decoder.enter_first().map_err(fail)?;
-            let dyes = channels > 1 && decoder.find_tag(Tag::Unknown(LSM)).map_err(fail)?.is_some();
+            let dyes = channels > 1 && decoder.has(tag::LSM);
             let kind = if dyes { ChannelKind::SEPARATE } else { kind };
             let mut names = if channels > 1 { names(&source, decoder, page, channels)? } else { Vec::new() };
             names.truncate(channels);
@@ -49,24 +42,30 @@ impl TiffImage {
     }
 }
 
+/// The orientation of the decoder's current directory.
+pub(in crate::low_level::infer::decode) fn orientation_of_directory(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+) -> Result<Orientation> {
+    let value: Option<u64> = decoder.unsigned(tag::ORIENTATION).map_err(|e| failed(source, e))?;
+    Ok(value.and_then(|t| u16::try_from(t).ok()).and_then(Orientation::from_tag).unwrap_or_default())
+}
+
 /// Channel names of a page from OME-XML or ImageJ.
 fn names(source: &Source, decoder: &mut TiffDecoder, page: usize, channels: usize) -> Result<Vec<String>> {
-    let fail = |e| error(source, e);
+    let fail = |e| failed(source, e);
     decoder.enter_first().map_err(fail)?;
-    let Some(text) = decoder.find_tag(Tag::ImageDescription).map_err(fail)? else { return Ok(Vec::new()) };
-    let Ok(text) = text.into_string() else { return Ok(Vec::new()) };
-    let text = text.trim_end_matches('\0').trim();
+    let text = decoder.text(tag::DESCRIPTION).unwrap_or_default();
+    let text = text.trim();
     if text.contains("<OME") {
         return Ok(ome::channel_names(text, page).unwrap_or_default());
     }
     if !text.starts_with("ImageJ=") || channels > MAX_NAMES {
         return Ok(Vec::new());
     }
-    let (lengths, parts) = (decoder.find_tag(Tag::Unknown(IJ_LENGTHS)), decoder.find_tag(Tag::Unknown(IJ_METADATA)));
+    let (lengths, parts) = (decoder.unsigned_list(tag::IJ_LENGTHS), decoder.bytes(tag::IJ_METADATA));
     let (Ok(Some(lengths)), Ok(Some(parts))) = (lengths, parts) else { return Ok(Vec::new()) };
-    let (Ok(lengths), Ok(parts)) = (lengths.into_u64_vec(), parts.into_u8_vec()) else { return Ok(Vec::new()) };
-    let big = decoder.byte_order() == ByteOrder::BigEndian;
-    let labels = imagej_labels(&lengths, &parts, big).unwrap_or_default();
+    let labels = imagej_labels(&lengths, &parts, decoder.is_big_endian()).unwrap_or_default();
     Ok(labels.into_iter().skip(page.saturating_mul(channels)).take(channels).collect())
 }
 

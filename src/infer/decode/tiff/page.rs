@@ -1,101 +1,36 @@
-//! Pixel layout of a TIFF directory, and whether it can be read.
+//! Reads the pixel layout of a TIFF directory, or says why it cannot be read.
 
-use ::tiff::tags::Tag;
-
-use super::colour::{self, Colour};
 use super::directory::TiffDecoder;
-use super::{MAX_CHANNELS, RAW_STRIP, compression, error};
+use super::layout::{Format, Page, Places, Predictor};
+use super::{RAW_STRIP, codes, colour, failed, tag};
 use crate::error::Result;
+use crate::infer::decode::MAX_CHANNELS;
 use crate::infer::decode::Source;
-use crate::infer::image::Sample;
-
-/// Interpretation of a sample's bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Unsigned,
-    Signed,
-    Float,
-}
-
-/// The transform to undo after decompression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Predictor {
-    None,
-    Horizontal,
-    Float,
-}
-
-/// Pixel layout of a directory. Directories with equal layouts can be channels of one page.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::low_level::infer::decode) struct Page {
-    pub width: usize,
-    pub height: usize,
-    /// Samples per pixel in the file.
-    pub stored: usize,
-    /// Channels per pixel as decoded, and how many of them are retained.
-    pub decoded: usize,
-    pub stored_channels: usize,
-    pub bits: u8,
-    pub format: Format,
-    /// The type of the decoded samples.
-    pub sample: Sample,
-    pub planar: bool,
-    /// Columns and rows of a chunk: a tile, a strip, or part of a large strip.
-    pub chunk: [usize; 2],
-    pub strips: bool,
-    /// Rows per strip in the file.
-    rows: usize,
-    /// `Compression`.
-    pub compression: u16,
-    pub predictor: Predictor,
-    /// `PhotometricInterpretation`.
-    pub photometric: u16,
-    /// `ExtraSamples`.
-    pub extra: Vec<u16>,
-    pub colour: Colour,
-    /// Bits of a byte run from lowest to highest.
-    pub reversed: bool,
-    pub big_endian: bool,
-}
-
-/// Locations of a directory's chunks, and what they share.
-#[derive(Debug)]
-pub(in crate::low_level::infer::decode) struct Places {
-    offsets: Vec<u64>,
-    lengths: Vec<u64>,
-    /// `JPEGTables`.
-    pub tables: Option<Vec<u8>>,
-    /// Value of pixels that the file does not store.
-    pub missing: f64,
-    /// `T4Options`.
-    pub fax: u32,
-}
 
 impl Page {
     /// Reads and checks the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder) -> Result<Self> {
-        let mut number = |tag, default: u32| -> Result<u32> {
-            Ok(decoder.find_tag_unsigned(tag).map_err(|e| error(source, e))?.unwrap_or(default))
+        let mut number = |t, default: u32| -> Result<u32> {
+            Ok(decoder.unsigned(t).map_err(|e| failed(source, e))?.unwrap_or(default))
         };
-        let (width, height) = (number(Tag::ImageWidth, 0)?, number(Tag::ImageLength, 0)?);
+        let (width, height) = (number(tag::WIDTH, 0)?, number(tag::HEIGHT, 0)?);
         source.check_size(width, height)?;
-        let compression = number(Tag::Compression, 1)? as u16;
-        let stored = number(Tag::SamplesPerPixel, 1)? as usize;
-        let planar = match number(Tag::PlanarConfiguration, 1)? {
+        let compression = number(tag::COMPRESSION, 1)? as u16;
+        let stored = number(tag::SAMPLES_PER_PIXEL, 1)? as usize;
+        let planar = match number(tag::PLANAR, 1)? {
             1 => false,
             2 => stored > 1,
             n => return Err(source.error(format!("damaged TIFF file: planar configuration {n}"))),
         };
-        let predictor = number(Tag::Predictor, 1)?;
-        let reversed = number(Tag::FillOrder, 1)? == 2;
-        let strip_rows = number(Tag::RowsPerStrip, u32::MAX)?;
-        let tile = [number(Tag::TileWidth, 0)?, number(Tag::TileLength, 0)?].map(|n| n as usize);
-        let photometric: Option<u16> =
-            decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(|e| error(source, e))?;
+        let predictor = number(tag::PREDICTOR, 1)?;
+        let reversed = number(tag::FILL_ORDER, 1)? == 2;
+        let strip_rows = number(tag::ROWS_PER_STRIP, u32::MAX)?;
+        let tile = [number(tag::TILE_WIDTH, 0)?, number(tag::TILE_HEIGHT, 0)?].map(|n| n as usize);
+        let photometric: Option<u16> = decoder.unsigned(tag::PHOTOMETRIC).map_err(|e| failed(source, e))?;
         if stored == 0 || stored > MAX_CHANNELS {
             return Err(source.error(format!("{stored} channels are not 1 to the {MAX_CHANNELS} that are supported")));
         }
-        compression::check(source, compression)?;
+        codes::check(source, compression)?;
         let (bits, format) = samples(source, decoder)?;
         let photometric = match photometric {
             Some(p) => p,
@@ -109,16 +44,14 @@ impl Page {
             }
         };
         let extra: Vec<u16> =
-            decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(|e| error(source, e))?.unwrap_or_default();
+            decoder.unsigned_list(tag::EXTRA_SAMPLES).map_err(|e| failed(source, e))?.unwrap_or_default();
         let predictor = match predictor {
             1 => Predictor::None,
-            _ if matches!(compression, compression::JPEG | compression::FAX3 | compression::FAX4)
-                || compression::is_jpeg2000(compression) =>
-            {
+            _ if matches!(compression, codes::JPEG | codes::FAX3 | codes::FAX4) || codes::is_jpeg2000(compression) => {
                 Predictor::None
             }
-            2 | 3 if !compression::takes_predictor(compression) => {
-                let name = compression::name(compression);
+            2 | 3 if !codes::takes_predictor(compression) => {
+                let name = codes::name(compression);
                 return Err(
                     source.error(format!("a TIFF predictor with {name}, on which readers disagree, is not supported"))
                 );
@@ -159,10 +92,10 @@ impl Page {
             extra,
             colour,
             reversed,
-            big_endian: decoder.byte_order() == ::tiff::tags::ByteOrder::BigEndian,
+            big_endian: decoder.is_big_endian(),
         };
         // Large strips with locatable rows are read in pieces.
-        if page.strips && compression == compression::NONE && page.subsampling() == [1, 1] {
+        if page.strips && compression == codes::NONE && page.subsampling() == [1, 1] {
             let row = page.row_bytes();
             if row.saturating_mul(rows) > RAW_STRIP {
                 let fitting = ((1 << 20) / row.max(1)).clamp(1, rows);
@@ -174,146 +107,34 @@ impl Page {
         source.check_bytes(page.chunk_bytes())?;
         Ok(page)
     }
-
-    /// Columns and rows that share a pair of chroma samples in a chunk.
-    pub fn subsampling(&self) -> [usize; 2] {
-        match self.colour {
-            Colour::YCbCr { subsampling, .. } if compression::is_bytes(self.compression) => subsampling,
-            _ => [1, 1],
-        }
-    }
-
-    /// Interleaved samples per pixel of a chunk.
-    pub fn together(&self) -> usize {
-        if self.planar { 1 } else { self.stored }
-    }
-
-    /// Bytes per row of a chunk, decompressed.
-    pub fn row_bytes(&self) -> usize {
-        (self.chunk[0].saturating_mul(self.together()).saturating_mul(usize::from(self.bits))).div_ceil(8)
-    }
-
-    /// Bytes of `rows` rows of a chunk, decompressed.
-    pub fn bytes_of_rows(&self, rows: usize) -> usize {
-        match self.subsampling() {
-            [1, 1] => self.row_bytes().saturating_mul(rows),
-            [h, v] => self.chunk[0].div_ceil(h).saturating_mul(rows.div_ceil(v)).saturating_mul(h * v + 2),
-        }
-    }
-
-    /// Rows of a chunk present in the file: strips end with the image, tiles do not.
-    pub fn rows_of(&self, number: usize) -> usize {
-        if !self.strips {
-            return self.chunk[1];
-        }
-        let row = number % self.down();
-        self.chunk[1].min(self.height.saturating_sub(row * self.chunk[1]))
-    }
-
-    /// Rows per strip in the file.
-    pub fn strip_rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Number of chunks side by side.
-    pub fn across(&self) -> usize {
-        self.width.div_ceil(self.chunk[0])
-    }
-
-    fn down(&self) -> usize {
-        self.height.div_ceil(self.chunk[1])
-    }
-
-    /// Chunks per plane.
-    pub fn per_plane(&self) -> usize {
-        self.across() * self.down()
-    }
-
-    /// Bytes of a strip or tile, decoded or decompressed, whichever is more.
-    fn chunk_bytes(&self) -> u64 {
-        let [w, h] = self.chunk.map(|n| n as u64);
-        let decoded = if self.planar { 1 } else { self.decoded } * self.sample.bytes();
-        let stored = self.together() * usize::from(self.bits).div_ceil(8);
-        w.saturating_mul(h).saturating_mul(decoded.max(stored) as u64)
-    }
-
-    /// Whether samples need no conversion.
-    pub fn is_plain(&self) -> bool {
-        let exact = match self.format {
-            Format::Unsigned => matches!(self.bits, 8 | 16),
-            Format::Signed => false,
-            Format::Float => self.bits == 32,
-        };
-        exact && self.colour == Colour::Plain && self.compression == compression::NONE && !self.reversed
-    }
-
-    /// Offset and length of chunk `number`; `None` if the file omits it. Chunks of further planes follow.
-    pub fn place(&self, source: &Source, places: &Places, number: usize) -> Result<Option<(u64, u64)>> {
-        let plane = number / self.per_plane().max(1);
-        let (strip, within) = if self.strips {
-            let row = number % self.down() * self.chunk[1];
-            let strip = plane * self.height.div_ceil(self.rows) + row / self.rows;
-            (strip, (row % self.rows).saturating_mul(self.row_bytes()))
-        } else {
-            (number, 0)
-        };
-        let unlisted = || source.error(format!("damaged TIFF file: strip or tile {strip} is not listed"));
-        let offset = *places.offsets.get(strip).ok_or_else(unlisted)?;
-        let length = match places.lengths.get(strip) {
-            Some(&length) => length,
-            // Without lengths, uncompressed data, whose length is known, and a single strip can still be read.
-            None if self.compression == compression::NONE => u64::MAX,
-            None if places.offsets.len() == 1 => source.bytes.saturating_sub(offset),
-            None => return Err(source.error("damaged TIFF file: it does not say how long its strips or tiles are")),
-        };
-        if offset == 0 || length == 0 {
-            return Ok(None);
-        }
-        if self.compression == compression::NONE {
-            let length = self.bytes_of_rows(self.rows_of(number)) as u64;
-            return Ok(Some((offset.saturating_add(within as u64), length)));
-        }
-        Ok(Some((offset, length)))
-    }
 }
 
 impl Places {
     /// Reads the chunk locations from the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder, page: &Page) -> Result<Self> {
-        let fail = |e| error(source, e);
+        let fail = |e| failed(source, e);
         let (offsets, lengths) = match page.strips {
-            true => (Tag::StripOffsets, Tag::StripByteCounts),
-            false => (Tag::TileOffsets, Tag::TileByteCounts),
+            true => (tag::STRIP_OFFSETS, tag::STRIP_LENGTHS),
+            false => (tag::TILE_OFFSETS, tag::TILE_LENGTHS),
         };
         let offsets: Vec<u64> = decoder
-            .find_tag_unsigned_vec(offsets)
+            .unsigned_list(offsets)
             .map_err(fail)?
             .ok_or_else(|| source.error("damaged TIFF file: it does not say where its strips or tiles are"))?;
-        let lengths = decoder.find_tag_unsigned_vec(lengths).map_err(fail)?.unwrap_or_default();
-        let tables = match decoder.find_tag(Tag::JPEGTables).map_err(fail)? {
-            Some(value) if page.compression == compression::JPEG => Some(value.into_u8_vec().map_err(fail)?),
+        let lengths = decoder.unsigned_list(lengths).map_err(fail)?.unwrap_or_default();
+        let tables = match page.compression {
+            codes::JPEG => decoder.bytes(tag::JPEG_TABLES).map_err(fail)?,
             _ => None,
         };
-        let missing = decoder.find_tag(Tag::GdalNodata).map_err(fail)?.and_then(|v| v.into_string().ok());
-        let missing = missing.and_then(|t| t.trim_end_matches('\0').trim().parse().ok()).unwrap_or(0.0);
-        let fax = decoder.find_tag_unsigned(Tag::Unknown(292)).map_err(fail)?.unwrap_or(0);
+        let missing = decoder.text(tag::GDAL_NODATA).and_then(|t| t.trim().parse().ok()).unwrap_or(0.0);
+        let fax = decoder.unsigned(tag::T4_OPTIONS).map_err(fail)?.unwrap_or(0);
         Ok(Self { offsets, lengths, tables, missing, fax })
-    }
-
-    /// Offsets of strips.
-    pub fn offsets(&self) -> &[u64] {
-        &self.offsets
-    }
-
-    /// Whether the file omits some strips or tiles.
-    pub fn is_sparse(&self) -> bool {
-        self.offsets.contains(&0) || self.lengths.contains(&0)
     }
 }
 
 /// Bits and format of the samples; all samples of a pixel must agree.
 fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
-    let fail = |e| error(source, e);
+    let fail = |e| failed(source, e);
     let list = |all: &[u32]| all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let one = |all: Vec<u32>, what: &str| {
         let first = *all.first().ok_or_else(|| source.error(format!("damaged TIFF file: its {what} are missing")))?;
@@ -322,8 +143,8 @@ fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
             false => Err(source.error(format!("samples of different {what} ({}) are not supported", list(&all)))),
         }
     };
-    let bits: Vec<u32> = decoder.find_tag_unsigned_vec(Tag::BitsPerSample).map_err(fail)?.unwrap_or(vec![1]);
-    let formats: Vec<u32> = decoder.find_tag_unsigned_vec(Tag::SampleFormat).map_err(fail)?.unwrap_or(vec![1]);
+    let bits: Vec<u32> = decoder.unsigned_list(tag::BITS_PER_SAMPLE).map_err(fail)?.unwrap_or(vec![1]);
+    let formats: Vec<u32> = decoder.unsigned_list(tag::SAMPLE_FORMAT).map_err(fail)?.unwrap_or(vec![1]);
     let (bits, format) = (one(bits, "bits")?, one(formats, "formats")?);
     let known = match (format, bits) {
         // Untyped data are read as unsigned integers, as in libtiff.

@@ -1,7 +1,7 @@
 //! From decompressed bytes to samples: predictors, byte order, bit depths that are not whole bytes.
 
-use super::compression;
-use super::page::{Format, Page, Predictor};
+use super::codes;
+use super::layout::{Format, Page, Predictor};
 use crate::error::Result;
 use crate::infer::decode::Source;
 
@@ -83,7 +83,7 @@ pub(super) fn unpack(source: &Source, page: &Page, mut bytes: Vec<u8>, rows: usi
     let together = page.together();
     let samples = page.chunk[0] * together;
     let row_bytes = page.row_bytes().max(1);
-    if !compression::is_bytes(page.compression) {
+    if !codes::is_bytes(page.compression) {
         return Ok(Words::W8(bytes));
     }
     if page.subsampling() != [1, 1] {

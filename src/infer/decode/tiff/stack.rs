@@ -1,15 +1,12 @@
 //! Stacks in which only the first image has a directory; the others follow it (ImageJ, MetaMorph, tifffile).
 
-use ::tiff::tags::Tag;
-
-use super::compression;
+use super::codes;
 use super::directory::TiffDecoder;
-use super::page::{Page, Places};
+use super::layout::{Page, Places};
+use super::tag;
 use crate::error::Result;
 use crate::infer::decode::Source;
 
-/// MetaMorph's dates, one per image.
-const UIC2: u16 = 33629;
 /// Files with more images are refused.
 const MAX_IMAGES: usize = 1 << 20;
 
@@ -25,7 +22,7 @@ pub(in crate::low_level::infer::decode) fn images_inside(
     }
     let claimed = match imagej(text) {
         Some(images) => images,
-        None => decoder.count_of(Tag::Unknown(UIC2)).unwrap_or(1),
+        None => decoder.count_of(tag::UIC2).unwrap_or(1),
     };
     let samples = samples_of_shape(text);
     if claimed <= 1 && samples.is_none() {
@@ -41,7 +38,7 @@ pub(in crate::low_level::infer::decode) fn images_inside(
         return Ok(1);
     }
     let first = places.offsets().first().copied().unwrap_or(0);
-    let available = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
+    let available = match page.compression == codes::NONE && places.follow(&page) && first > 0 {
         true => source.bytes.saturating_sub(first) / page.image_bytes().max(1),
         false => 1,
     };

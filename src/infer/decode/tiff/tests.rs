@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::infer::decode::tests::{base, raw_tiff};
-use crate::infer::source::{OpenOptions, open_image, page_count};
+use crate::infer::source::OpenOptions;
+use crate::infer::{open_image, page_count};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/images")

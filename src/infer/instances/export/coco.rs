@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
-use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;
 
 /// COCO annotations of one image: polygons along pixel edges, or run lengths for instances with holes, which COCO's

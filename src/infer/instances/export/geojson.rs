@@ -10,7 +10,7 @@ use super::{Source, colour, exact, for_each};
 use crate::error::Result;
 use crate::infer::calibration::{Affine, Calibration, Georeference, PixelSize};
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
-use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
 /// Outlines along pixel edges as GeoJSON for QuPath: a FeatureCollection of Polygons, and of MultiPolygons for

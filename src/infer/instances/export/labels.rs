@@ -6,7 +6,7 @@ use crate::infer::calibration::Calibration;
 use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
-use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
 /// The instance number of every pixel, 0 for none: TIFF with 16 bits, or 32 for more than 65,535 instances, in

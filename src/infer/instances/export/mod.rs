@@ -18,7 +18,7 @@ use super::Instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::{Affine, Calibration};
 use crate::infer::palette;
-use crate::infer::writers::{InstanceWriter, WriteFailure, Written};
+use crate::infer::writer::{InstanceWriter, WriteFailure, Written};
 use crate::io::{Output, write_atomically};
 use crate::names::{Name, Named, named};
 

@@ -14,7 +14,7 @@ use super::{Source, for_each};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
-use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;
 
 const HEADER: usize = 64;

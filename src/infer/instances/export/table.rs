@@ -7,7 +7,7 @@ use super::{Source, exact, for_each};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::infer::instances::Instances;
-use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
 /// Columns of every table. `mean_0` and so on follow, one per image channel, then [`LENGTHS`] and [`WORLD`] if known.

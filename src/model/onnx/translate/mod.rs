@@ -4,6 +4,7 @@
 
 mod border;
 mod conv;
+mod failure;
 mod norm;
 mod pointwise;
 mod reduce;
@@ -11,6 +12,9 @@ mod shape;
 mod spatial;
 mod view;
 
+pub use failure::{Failure, describe};
+
+use self::failure::UNKNOWN;
 use super::Reason;
 use super::attributes::Attributes;
 use super::fold;
@@ -19,71 +23,12 @@ use super::proto::NodeProto;
 use super::tensor::{Tensor, count};
 use super::value::label;
 pub use super::value::{Data, Value};
-use crate::graph::{Derived, Formula, Graph, Imported, ValueId};
+use crate::graph::{Derived, Formula, Graph, ValueId};
+use crate::onnx::{Expression, Input};
 use crate::ops::{Function, Op, Rearrange, Unary};
-use crate::tensor::{HostTensor, Shape};
-use crate::text::excerpt;
-use prost::Message;
+use crate::tensor::Shape;
 use std::collections::HashMap;
-use std::fmt::Write;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-/// A node that cannot be translated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// Its name in the file, or that of its first output.
-    pub node: String,
-    /// Its operator, with the domain if it is not ONNX's.
-    pub op: String,
-    /// The reason.
-    pub reason: String,
-}
-
-const UNKNOWN: &str = "the operator is not supported";
-
-impl Failure {
-    /// Whether the operator is unknown.
-    pub fn is_of_operator(&self) -> bool {
-        self.reason == UNKNOWN
-    }
-}
-
-/// Maximum number of reasons, and of nodes per reason, in a message; maximum number of characters of a name.
-const LISTED: usize = 64;
-const MAX_NAME: usize = 200;
-
-/// All failures in one line, grouped by operator and reason.
-pub fn describe(failures: &[Failure]) -> String {
-    let mut text = match failures.len() {
-        1 => "1 node cannot be translated".to_string(),
-        n => format!("{n} nodes cannot be translated"),
-    };
-    let mut groups: Vec<(&Failure, Vec<&str>)> = Vec::new();
-    let mut place = HashMap::new();
-    for f in failures {
-        let at = *place.entry((&f.op, &f.reason)).or_insert_with(|| {
-            groups.push((f, Vec::new()));
-            groups.len() - 1
-        });
-        groups[at].1.push(&f.node);
-    }
-    for (i, (f, nodes)) in groups.iter().take(LISTED).enumerate() {
-        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| short(n)).collect();
-        let more = if nodes.len() > LISTED { format!(" and {} more", nodes.len() - LISTED) } else { String::new() };
-        let start = if i == 0 { ":" } else { ";" };
-        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), short(&f.op), f.reason);
-    }
-    if groups.len() > LISTED {
-        let _ = write!(text, "; and {} more reasons", groups.len() - LISTED);
-    }
-    text
-}
-
-/// A text from a file for use in a message, without control characters and of bounded length.
-fn short(text: &str) -> String {
-    excerpt(text, MAX_NAME)
-}
 
 /// A node with its inputs.
 pub struct Call<'a> {
@@ -367,38 +312,21 @@ impl<'a> Translator<'a> {
         }
         let borrowed: Vec<Option<&Tensor>> = shapes.iter().map(Option::as_ref).collect();
         let Some(results) = self.folded(fold, &borrowed)? else { return Ok(None) };
-        let mut from = Vec::new();
-        // The inputs that are constants; `None` for parameters.
-        let mut constants: Vec<Option<Option<Tensor>>> = Vec::new();
+        let (mut from, mut inputs) = (Vec::new(), Vec::new());
         for v in &call.inputs {
-            constants.push(match v {
-                None => Some(None),
-                Some(Value::Known(t, _)) => Some(Some((**t).clone())),
+            inputs.push(match v {
+                None => Input::Absent,
+                Some(Value::Known(t, _)) => Input::Constant((**t).clone()),
                 Some(v) => {
                     from.push(self.parameter(v, &v.dims())?);
-                    None
+                    Input::Parameter
                 }
             });
         }
-        let (node, opset, outputs) = (Arc::new(call.node.clone()), fold.opset, fold.outputs);
-        let constants = Arc::new(constants);
-        let fingerprint = fingerprint(&node, opset, &constants);
+        let expressions = Expression::all(call.label, fold, results.len(), inputs);
         let mut values = Vec::new();
-        for (i, result) in results.iter().enumerate() {
-            let (node, constants) = (node.clone(), constants.clone());
-            let compute = move |p: &[&HostTensor]| {
-                let mut next = p.iter().map(|t| Tensor::of_host(t));
-                let inputs: Vec<Option<Tensor>> =
-                    constants.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
-                let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_ref).collect();
-                let call = fold::Call { op: &node.op_type, attributes: Attributes::of(&node), opset, outputs };
-                let fail = |reason: Reason| crate::error::Error::op(label(&node), reason.0);
-                let results = fold::apply(&call, &inputs).map_err(fail)?.unwrap_or_default();
-                let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
-                result.host().map_err(fail)
-            };
-            let what = format!("{} ({}), output {i}, {:016x}", call.label, call.node.op_type, fingerprint);
-            let derived = Derived { from: from.clone(), formula: Formula::Imported(Imported::new(what, compute)) };
+        for (i, (result, expression)) in results.iter().zip(expressions).enumerate() {
+            let derived = Derived { from: from.clone(), formula: Formula::Onnx(expression) };
             let name = call.node.output.get(i).filter(|n| !n.is_empty()).map_or(call.label, |n| n);
             let id = self.graph.derived(name, &result.dims, derived)?;
             values.push(Value::Param(id, result.dims.clone()));
@@ -417,7 +345,7 @@ impl<'a> Translator<'a> {
                 let name = name.as_deref().unwrap_or("constant").to_string();
                 self.charge(t.len() as u64)?;
                 let (t, own) = (t.reshaped(dims.to_vec())?, dims.to_vec());
-                let host = t.host()?;
+                let host = Arc::new(t.host()?);
                 let numbers = Derived { from: vec![], formula: Formula::Numbers(host) };
                 return Ok(self.graph.derived(name, &own, numbers)?);
             }
@@ -496,15 +424,4 @@ impl<'a> Translator<'a> {
             }
         }
     }
-}
-
-/// A number for all that a constant expression depends on besides its inputs.
-fn fingerprint(node: &NodeProto, opset: i64, kept: &[Option<Option<Tensor>>]) -> u64 {
-    let mut hash = std::hash::DefaultHasher::new();
-    (node.encode_to_vec(), opset).hash(&mut hash);
-    for t in kept.iter().map(|k| k.as_ref().and_then(Option::as_ref)) {
-        t.map(|t| &t.dims).hash(&mut hash);
-        (0..t.map_or(0, Tensor::len)).for_each(|i| t.map(|t| t.at(i).to_bits()).hash(&mut hash));
-    }
-    hash.finish()
 }

@@ -1,14 +1,60 @@
 //! Opening image files.
 
-use super::options::OpenOptions;
-use super::{FillNan, ImageSource, JoinChannels, Oriented, SelectChannels, WithoutAlpha, read_all};
+use std::io::{Read, Seek};
+
+use super::source::{
+    FillNan, ImageSource, JoinChannels, OpenOptions, Oriented, SelectChannels, WithoutAlpha, read_all,
+};
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
-use crate::infer::channels::{Alpha, ChannelMap};
-use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
+use crate::infer::channel_kind::Alpha;
+use crate::infer::channels::ChannelMap;
+use crate::infer::decode::{
+    Bounds, Decoded, MAX_CHANNELS, MAX_PIXELS, calibration, check_whole, open_file, open_source, pages_of,
+};
 use crate::infer::image::{Image, Sample};
 use crate::infer::orient::Orientation;
 use crate::io::Input;
+
+impl Image {
+    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
+    ///
+    /// The format is found from the content. Samples are 8 or 16-bit integers or 32-bit floats (TIFF, NPY), grey or
+    /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes
+    /// are expanded to RGB (PNG, BMP), samples of fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation
+    /// tags are applied. OME-TIFF and ImageJ channels are read as channels even if they are in several directories. For
+    /// other choices see [`read_image`](super::read_image).
+    pub fn open(input: impl Into<Input>) -> Result<Self> {
+        Self::open_limited(input, MAX_PIXELS)
+    }
+
+    /// [`Self::open`] for a file in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::open(Input::bytes("image", bytes))
+    }
+
+    /// [`Self::open`] for the contents of a reader, from its start.
+    pub fn from_reader(reader: impl Read + Seek + Send + 'static) -> Result<Self> {
+        Self::open(Input::reader("image", reader))
+    }
+
+    /// [`Self::open`] with another limit on the number of pixels.
+    pub fn open_limited(input: impl Into<Input>, max_pixels: u64) -> Result<Self> {
+        let input = &input.into();
+        let (opened, orientation) = open_file(input, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
+        let source = match opened {
+            Decoded::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
+                return Ok(p);
+            }
+            opened => opened.into_source(),
+        };
+        let mut source = arranged(source, orientation, &OpenOptions::default())?;
+        check_whole(input, &*source)?;
+        let image = read_all(&mut *source)?;
+        source.notes().iter().for_each(|note| log::info!("{}: {note}", input.name().display()));
+        Ok(image)
+    }
+}
 
 /// Opens an image file: TIFF and NPY are read by windows, other formats are decoded into memory.
 pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
@@ -37,7 +83,7 @@ pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<
 }
 
 /// Applies the orientation to a source as stored, and selects the requested channels.
-pub(in crate::low_level::infer) fn arranged(
+fn arranged(
     source: Box<dyn ImageSource>,
     orientation: Orientation,
     options: &OpenOptions,

@@ -4,21 +4,11 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
-use super::Source;
-use super::directory::{Directories, Directory};
-use super::pages::Plane;
-use super::tiff::TiffDecoder;
-use crate::error::{Error, Result};
-
-const NEW_SUBFILE_TYPE: u16 = 254;
-const SUBFILE_TYPE: u16 = 255;
-const WIDTH: u16 = 256;
-const HEIGHT: u16 = 257;
-const BITS: u16 = 258;
-const DESCRIPTION: u16 = 270;
-const SAMPLES: u16 = 277;
-const TILE_WIDTH: u16 = 322;
-const SUB_IFDS: u16 = 330;
+use super::directory::TiffDecoder;
+use crate::error::Result;
+use crate::infer::decode::directory::{Directories, Directory, failed};
+use crate::infer::decode::plane::Plane;
+use crate::infer::decode::{Source, tag};
 
 /// Files with more directories are refused.
 const MAX_DIRECTORIES: usize = 1 << 16;
@@ -27,7 +17,7 @@ const MAX_LEVELS: usize = 64;
 
 /// Role of a directory of the main chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::low_level::infer::decode) enum Kind {
     Page,
     /// A reduced copy of the page before it.
     Reduced,
@@ -39,7 +29,7 @@ pub(super) enum Kind {
 
 /// A directory of the main chain.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Listed {
+pub(in crate::low_level::infer::decode) struct Listed {
     pub directory: Directory,
     pub kind: Kind,
     pub size: [u64; 2],
@@ -47,22 +37,14 @@ pub(super) struct Listed {
 
 /// A resolution of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level {
+pub(in crate::low_level::infer::decode) struct Level {
     pub offset: u64,
     /// Columns and rows.
     pub size: [u64; 2],
 }
 
-/// The error of a file whose directories cannot be read.
-pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
-    match e.kind() {
-        std::io::ErrorKind::UnexpectedEof => source.error("the TIFF file is truncated"),
-        _ => source.error(format!("damaged TIFF file: {e}")),
-    }
-}
-
 /// The main chain of directories, until it has more than `requested` pages.
-pub(super) fn chain<R: Read + Seek>(
+pub(in crate::low_level::infer::decode) fn chain<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
     requested: usize,
@@ -79,15 +61,15 @@ pub(super) fn chain<R: Read + Seek>(
         }
         let directory = file.read(next).map_err(|e| failed(source, e))?;
         next = directory.next;
-        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        let size = [tag::WIDTH, tag::HEIGHT].map(|t| file.number(&directory, t).unwrap_or(0));
         let first = found.first().map(|f| f.size);
         if first.is_none() {
-            aperio = file.text(&directory, DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
+            aperio = file.text(&directory, tag::DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
         }
         let kind = match first {
             // The first is a page whatever its tags.
             None => Kind::Page,
-            Some(first) if aperio => match directory.has(TILE_WIDTH) {
+            Some(first) if aperio => match directory.has(tag::TILE_WIDTH) {
                 true if size == first => Kind::Page,
                 true => Kind::Reduced,
                 false => Kind::Associated,
@@ -108,8 +90,8 @@ pub(super) fn chain<R: Read + Seek>(
 
 /// The role of a directory by its tags.
 fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kind {
-    let old = file.number(directory, SUBFILE_TYPE);
-    match (file.number(directory, NEW_SUBFILE_TYPE), old) {
+    let old = file.number(directory, tag::SUBFILE_TYPE);
+    match (file.number(directory, tag::NEW_SUBFILE_TYPE), old) {
         (Some(bits), _) if bits & 4 != 0 => Kind::Mask,
         (Some(bits), _) if bits & 1 != 0 => Kind::Reduced,
         (None, Some(2)) => Kind::Reduced,
@@ -119,7 +101,7 @@ fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kin
 
 /// The levels of a page: itself, then its reduced copies, largest first. `at` is its index in the chain, which must
 /// extend to the next page.
-pub(super) fn of<R: Read + Seek>(
+pub(in crate::low_level::infer::decode) fn of<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
     chain: &[Listed],
@@ -129,13 +111,13 @@ pub(super) fn of<R: Read + Seek>(
         return Err(source.error(format!("damaged: its description names directory {at}, there are {}", chain.len())));
     };
     let samples = |file: &mut Directories<R>, d: &Directory| {
-        (file.number(d, SAMPLES).unwrap_or(1), file.number(d, BITS).unwrap_or(1))
+        (file.number(d, tag::SAMPLES_PER_PIXEL).unwrap_or(1), file.number(d, tag::BITS_PER_SAMPLE).unwrap_or(1))
     };
     let own = samples(file, &full.directory);
     let mut copies = Vec::new();
-    for offset in file.whole(&full.directory, SUB_IFDS).unwrap_or_default().into_iter().take(MAX_LEVELS) {
+    for offset in file.whole(&full.directory, tag::SUB_IFDS).unwrap_or_default().into_iter().take(MAX_LEVELS) {
         let directory = file.read(offset).map_err(|e| failed(source, e))?;
-        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        let size = [tag::WIDTH, tag::HEIGHT].map(|t| file.number(&directory, t).unwrap_or(0));
         if kind(file, &directory) != Kind::Mask {
             copies.push((directory, size));
         }
@@ -166,17 +148,22 @@ fn is_copy([w, h]: [u64; 2], [a, b]: [u64; 2]) -> bool {
 }
 
 /// Moves the decoder to the reduced copies of planes (level 0 is the full size) and returns the planes' new indices.
-pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane>, level: usize) -> Result<Vec<Plane>> {
+pub(in crate::low_level::infer::decode) fn seek(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+    planes: Vec<Plane>,
+    level: usize,
+) -> Result<Vec<Plane>> {
     if level == 0 {
         return Ok(planes);
     }
-    let mut file = Directories::new(decoder.inner()).map_err(|e| failed(source, e))?;
+    let file = decoder.directories();
     // Read up to the page after the last requested one.
     let last = planes.iter().map(|p| p.directory).max().unwrap_or(0);
-    let chain = chain(source, &mut file, last + 1)?;
+    let chain = chain(source, file, last + 1)?;
     let (mut offsets, mut moved) = (Vec::new(), Vec::new());
     for plane in &planes {
-        let levels = of(source, &mut file, &chain, plane.directory)?;
+        let levels = of(source, file, &chain, plane.directory)?;
         let Some(chosen) = levels.get(level) else { return Err(source.error(missing(&levels, level))) };
         let place = offsets.iter().position(|o| *o == chosen.offset).unwrap_or_else(|| {
             offsets.push(chosen.offset);
@@ -189,7 +176,7 @@ pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane
 }
 
 /// The message for a missing level; lists the existing ones.
-pub(super) fn missing(levels: &[Level], level: usize) -> String {
+pub(in crate::low_level::infer::decode) fn missing(levels: &[Level], level: usize) -> String {
     let sizes: Vec<String> = levels.iter().map(|l| format!("{}x{}", l.size[0], l.size[1])).collect();
     match sizes.len() {
         0 | 1 => format!("holds the image in its full size only, there is no level {level} (level 0 is the full size)"),

@@ -1,26 +1,19 @@
 //! Roles of a TIFF file's directories: pages, reduced copies, or channels of one page.
 
-use super::Source;
-use super::directory::Directories;
+use super::directory::TiffDecoder;
 use super::levels::{self, Kind};
-use super::tiff::{TiffDecoder, error, images_inside};
-use super::{ome, shaped};
+use super::stack::images_inside;
 use crate::error::Result;
-
-/// A directory that holds channels of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plane {
-    /// Index in the file's chain of directories.
-    pub directory: usize,
-    /// Index of the image, where one directory describes several that follow each other (ImageJ).
-    pub image: usize,
-}
-
-/// `ImageDescription`.
-const DESCRIPTION: u16 = 270;
+use crate::infer::decode::directory::failed;
+use crate::infer::decode::plane::{Plane, Stack};
+use crate::infer::decode::{Source, ome, shaped, tag};
 
 /// The directories of page `page`, counted from 0.
-pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
+pub(in crate::low_level::infer::decode) fn planes(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+    page: usize,
+) -> Result<Vec<Plane>> {
     let missing = |count: usize| {
         let have = if count == 1 { "one page".to_string() } else { format!("{count} pages") };
         source.error(format!("has {have}, there is no page {page} (they count from 0)"))
@@ -51,15 +44,12 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
 }
 
 /// Number of pages.
-pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
+pub(in crate::low_level::infer::decode) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
     match stack(source, decoder)? {
         Some((stack, _)) => Ok(stack.len()),
         None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
     }
 }
-
-/// Pages of a stack: for each channel its directory, or why it cannot be read.
-pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
 /// What the numbers of a stack index.
 enum Numbers {
@@ -71,11 +61,9 @@ enum Numbers {
 
 /// The stack that the description of the first directory declares (OME-XML, ImageJ, tifffile).
 fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Numbers)>> {
-    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let first = file.read(file.header.first).map_err(|e| levels::failed(source, e))?;
-    let text = file.text(&first, DESCRIPTION).unwrap_or_default();
+    decoder.enter_first().map_err(|e| failed(source, e))?;
+    let text = decoder.text(tag::DESCRIPTION).unwrap_or_default();
     let text = text.trim();
-    decoder.enter_first().map_err(|e| error(source, e))?;
     if text.contains("<OME") {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         return match ome::stack(text, &name) {
@@ -102,7 +90,6 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Nu
 
 /// Directories that are pages, until more than `requested` are found.
 fn full_directories(source: &Source, decoder: &mut TiffDecoder, requested: usize) -> Result<Vec<usize>> {
-    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let chain = levels::chain(source, &mut file, requested)?;
+    let chain = levels::chain(source, decoder.directories(), requested)?;
     Ok(chain.iter().enumerate().filter(|(_, l)| l.kind == Kind::Page).map(|(i, _)| i).collect())
 }

@@ -2,10 +2,10 @@
 
 use super::Call;
 use super::dims::{Range, axis, bounded, broadcast, lengths};
-use crate::model::onnx::Reason;
-use crate::model::onnx::attributes::Attributes;
-use crate::model::onnx::proto::DataType;
-use crate::model::onnx::tensor::{Elements, MAX_FOLDED, Tensor, count, read, strides};
+use crate::onnx::Reason;
+use crate::onnx::attributes::Attributes;
+use crate::onnx::proto::DataType;
+use crate::onnx::tensor::{Elements, MAX_FOLDED, Tensor, count, read, strides};
 
 pub fn constant(a: Attributes<'_>) -> Result<Tensor, Reason> {
     if let Some(t) = a.tensor("value") {

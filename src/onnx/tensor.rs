@@ -4,6 +4,7 @@ use super::Reason;
 use super::proto::{DataType, TensorProto};
 use crate::tensor::HostTensor;
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
 /// Maximum number of axes of a tensor.
 pub const MAX_RANK: usize = 8;
@@ -14,16 +15,16 @@ pub const MAX_FOLDED: usize = 1 << 24;
 pub const MAX_DIM: i64 = 1 << 20;
 
 /// Elements. Floats of any width are `f32`; integers and booleans are `i64`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Elements {
     /// Floats.
-    Float(Vec<f32>),
+    Float(#[serde(with = "crate::tensor::bits")] Vec<f32>),
     /// Integers; booleans are 0 and 1.
     Int(Vec<i64>),
 }
 
 /// A tensor with known elements, row-major.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tensor {
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,

@@ -1,8 +1,8 @@
 //! Shape inference of operators that move elements.
 
-use crate::model::onnx::Reason;
-use crate::model::onnx::attributes::Attributes;
-use crate::model::onnx::tensor::{MAX_FOLDED, MAX_RANK, Tensor, count};
+use crate::onnx::Reason;
+use crate::onnx::attributes::Attributes;
+use crate::onnx::tensor::{MAX_FOLDED, MAX_RANK, Tensor, count};
 
 /// The result of `Shape`, with its optional attributes `start` and `end`.
 pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
