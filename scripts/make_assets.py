@@ -4,12 +4,14 @@
     pip install numpy safetensors
     python3 scripts/make_assets.py FOLDER_WITH_TRAINED_MODELS [--out models/weights]
     python3 scripts/make_assets.py --unpack models/weights/nuclei_unet.planes nuclei_unet.safetensors
+    python3 scripts/make_assets.py --instances            # only the packed files' sections `instances`, from the table below
 
 FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/ and nuclei_unet3p/, each with NAME.safetensors (f32) and
 training.json, as the training recipe of models/README.md writes them.
 
 Tensors of two or more dimensions (convolutions) become f16. The others (batch normalisation, biases) stay f32. Large
-convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied.
+convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied, with the
+section `instances` of INSTANCES: how single instances are found.
 The safetensors file is then packed without loss as models/README.md describes. The packed bytes depend on the zlib
 version, their content does not.
 """
@@ -27,6 +29,18 @@ LIMIT = 4_000_000  # bytes a file may have
 LARGE = 16_384  # elements from which a convolution counts as large
 # name, stored mantissa bits of large convolutions
 MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 10)]
+# How instances are found; models/README.md says how these values were chosen.
+INSTANCES = {
+    "nuclei_unet": {"method": "watershed", "seed_depth": 3.0, "threshold": 0.6, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
+    "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
+    "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
+}
+
+
+def described(name, metadata):
+    """The metadata with the model's section `instances`."""
+    description = {**json.loads(metadata["unet"]), "instances": INSTANCES[name]}
+    return {"unet": json.dumps(description, separators=(",", ":"))}
 
 
 def round_mantissa(x, bits):
@@ -96,6 +110,22 @@ def unpack(packed):
     return file
 
 
+def redescribe(path, name):
+    """Replaces the metadata of a packed file; the weights stay as they are."""
+    file = unpack(path.read_bytes())
+    start = 8 + struct.unpack("<Q", file[:8])[0]
+    header = json.loads(file[8:start])
+    header["__metadata__"] = described(name, header["__metadata__"])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    plain = struct.pack("<Q", len(text)) + text + file[start:]
+    packed = pack(plain)
+    path.write_bytes(packed)
+    print(f"{path.name}: {len(plain)} -> {len(packed)} bytes")
+    print(f"  sha256 unpacked: {hashlib.sha256(plain).hexdigest()}")
+    print(f"  sha256 of the weights: {hashlib.sha256(file[start:]).hexdigest()}")
+
+
 def convert(source, target, name, bits):
     from safetensors import safe_open
 
@@ -103,7 +133,7 @@ def convert(source, target, name, bits):
         metadata = f.metadata()
         original = {k: f.get_tensor(k) for k in f.keys()}
     tensors = {k: stored(v, bits) for k, v in original.items()}
-    plain = encode(tensors, {"unet": metadata["unet"]})
+    plain = encode(tensors, described(name, metadata))
     packed = pack(plain)
     if len(packed) >= LIMIT:
         raise SystemExit(f"{name}: {len(packed)} bytes, more than {LIMIT}")
@@ -121,10 +151,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=pathlib.Path, nargs="?", help="folder with the trained models")
     parser.add_argument("--unpack", type=pathlib.Path, nargs=2, metavar=("PLANES", "SAFETENSORS"), help="unpack one model")
+    parser.add_argument("--instances", action="store_true", help="write the sections `instances` of the packed files anew")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "models" / "weights")
     args = parser.parse_args()
     if args.unpack:
         args.unpack[1].write_bytes(unpack(args.unpack[0].read_bytes()))
+        return
+    if args.instances:
+        for name, _ in MODELS:
+            redescribe(args.out / f"{name}.planes", name)
         return
     if not args.source:
         parser.error("FOLDER_WITH_TRAINED_MODELS is missing")

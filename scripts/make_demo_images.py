@@ -1,8 +1,7 @@
 """Makes the images of README.md from what the program writes for assets/images/nuclei_hff.png.
 
     for model in nuclei nuclei-unet++ nuclei-unet3+; do
-        unet segment assets/images/nuclei_hff.png -m $model -o out/readme/$model \\
-            --save mask,overlay,labels --instances watershed --fill-holes --seed-depth 2 --min-area 20
+        unet segment assets/images/nuclei_hff.png -m $model -o out/readme/$model --save mask,overlay,labels
     done
     pip install pillow
     python3 scripts/make_demo_images.py assets/images/nuclei_hff.png out/readme docs/images

@@ -1,6 +1,6 @@
 //! `unet eval`
 
-use super::instances::connectivity;
+use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::{GroundTruthArgs, ReadArgs};
 use super::segment::memory;
@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::low_level::infer::source::InMemory;
 use unet_wgpu::low_level::infer::{
-    Connectivity, LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
+    LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
 };
+use unet_wgpu::low_level::train::evaluate::InstanceScores;
 use unet_wgpu::low_level::train::metrics::{AP_THRESHOLDS, Classes, Measure};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions, Evaluation, InstanceTruth, Split, evaluate};
 use unet_wgpu::low_level::weights::builtin;
@@ -25,16 +26,17 @@ use unet_wgpu::{Error, Result};
 Examples:
   unet eval --data nuclei                          the built-in model on images/ with masks/ or labels/
   unet eval -m best.safetensors --data nuclei --csv scores.csv
-  unet eval -m best.safetensors --data nuclei --grow 1 --iou 0.5,0.75
+  unet eval -m best.safetensors --data nuclei --instances watershed --min-area 20 --iou 0.5,0.75
   unet eval -m membranes.safetensors --data em --em --objects components
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
 instance) or both, with equal names; docs/training.md has other layouts. A folder of data sets is their union.
 
 Dice and IoU of classes are over all pixels. \"Dice per image\" is a mean over images: those in which the class is present (in
-the ground truth or the prediction), and all images, where an absent class counts as 1. Predicted instances are the connected
-components of the predicted mask; the ground truth is in labels/. An instance counts as found if its IoU with a predicted one
-is above the threshold; AP is tp / (tp + fp + fn).")]
+the ground truth or the prediction), and all images, where an absent class counts as 1. Predicted instances are those that
+`unet segment --save labels` writes with the same options; the ground truth is in labels/. An instance counts as found if its
+IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn), mean AP its mean over the thresholds. Scores of instances
+are over the instances of all images together; --csv and --json have those of every image too.")]
 pub struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
@@ -52,17 +54,11 @@ pub struct Eval {
     every: Option<usize>,
     /// Ground-truth instances: those of labels/; those or, without labels, the components of the ground-truth mask; or none
     #[arg(long = "objects", value_enum, default_value = "labels", value_name = "KIND")]
-    instances: GroundTruthFiles,
-    /// The class whose components are instances [default: every class but the background]
+    objects: GroundTruthFiles,
+    /// The class of the instances that are compared [default: every class but the background]
     #[arg(long = "object-class", value_name = "ID")]
     instance_class: Option<u32>,
-    /// Neighbours of a pixel in the same instance: 4 or 8
-    #[arg(long, default_value = "4", value_name = "4|8", value_parser = connectivity)]
-    connectivity: Connectivity,
-    /// Grow predicted instances by N pixels before comparing, for networks trained to leave gaps between instances
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    grow: usize,
-    /// IoU thresholds above which an instance counts as found [default: 0.5,0.55,..0.95]
+    /// IoU thresholds above which an instance counts as found [default: 0.5,0.55,..0.9]
     #[arg(long, value_delimiter = ',', value_name = "T,..")]
     iou: Vec<f64>,
     #[command(flatten)]
@@ -75,6 +71,8 @@ pub struct Eval {
     /// Limit of device memory; larger images are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
+    #[command(flatten)]
+    instances: InstanceArgs,
 }
 
 /// [`InstanceTruth`] on the command line.
@@ -100,15 +98,21 @@ impl Eval {
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);
+        let requested = self.instances.settings();
+        let found = segmenter.instance_options(&requested);
+        if self.objects != GroundTruthFiles::None {
+            let own = segmenter.model().metadata.instances.as_ref();
+            instances::note(&found, &requested, own).iter().for_each(|text| common.note(text));
+        }
         let options = EvaluateOptions {
-            ground_truth: match self.instances {
+            ground_truth: match self.objects {
                 GroundTruthFiles::Labels => InstanceTruth::Labels,
                 GroundTruthFiles::Components => InstanceTruth::Components,
                 GroundTruthFiles::None => InstanceTruth::None,
             },
-            connectivity: self.connectivity,
+            connectivity: found.connectivity,
             instance_class: self.instance_class,
-            grow: self.grow,
+            grow: 0,
             thresholds: if self.iou.is_empty() { AP_THRESHOLDS.to_vec() } else { self.iou.clone() },
             labels: LabelOptions {
                 colours: self.ground_truth.colours.clone().unwrap_or_default(),
@@ -118,7 +122,10 @@ impl Eval {
             em: self.em,
             read: self.read.options(),
         };
-        let segment = SegmentOptions::default().with_probabilities(self.em).with_memory(self.memory);
+        let segment = SegmentOptions::default()
+            .with_probabilities(self.em)
+            .with_memory(self.memory)
+            .with_instances((self.objects != GroundTruthFiles::None).then_some(requested));
         let count = data.pairs().len();
         let scores = evaluate(&data, classes, &options, |i, pair, image| {
             check_channels(&pair.image, &InMemory::borrowed(image), segmenter.model().architecture.in_channels())?;
@@ -138,6 +145,9 @@ impl Eval {
         }
         if common.json {
             let mut document = document(&scores)?;
+            if self.objects != GroundTruthFiles::None {
+                document.insert("objects_by".into(), json!(found.to_string()));
+            }
             document.insert("device".into(), json!(device));
             document.insert("model".into(), json!(self.model));
             document.insert("data".into(), json!(self.data.to_string_lossy()));
@@ -185,10 +195,17 @@ fn table(e: &Evaluation) -> Result<()> {
             let shares = format!("{:9.4}{:9.4}{:9.4}{:9.4}", m.precision(), m.recall(), m.f1(), m.ap());
             output::line(&format!("{t:9}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
         }
-        output::line(&format!("mean AP {:.4}, SEG {:.4}", mean_ap(e), e.seg().unwrap_or(1.0)))?;
-        let mean = |of: fn(&unet_wgpu::low_level::train::evaluate::InstanceScores) -> f64| {
-            e.mean(|p| p.instances.as_ref().map(of)).unwrap_or(1.0)
-        };
+        let [ap, aji, pq, seg] = [e.mean_ap(), e.aji(), e.pq(), e.seg().unwrap_or(1.0)];
+        output::line(&format!("mean AP {ap:.4}, AJI {aji:.4}, PQ {pq:.4}, SEG {seg:.4}"))?;
+        let mean = |of: fn(&InstanceScores) -> f64| e.mean(|p| p.instances.as_ref().map(of)).unwrap_or(1.0);
+        let all = e.mean(|p| p.instances.as_ref().map(|o| o.instances.mean_ap(&e.thresholds))).unwrap_or(1.0);
+        output::line(&format!(
+            "means over images: F1 at 0.5 {:.4}, mean AP {all:.4}, AJI {:.4}, PQ {:.4}, SEG {:.4}",
+            mean(|o| o.instances.matches(0.5).f1()),
+            mean(|o| o.instances.aji().index()),
+            mean(|o| o.instances.pq().quality()),
+            mean(|o| o.instances.seg())
+        ))?;
         output::line(&format!(
             "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means over images",
             mean(|o| o.rand.v_rand),
@@ -210,10 +227,6 @@ fn table(e: &Evaluation) -> Result<()> {
 /// Numbers of predicted and ground-truth instances.
 fn counts(e: &Evaluation) -> (usize, usize) {
     e.instances().fold((0, 0), |(p, t), o| (p + o.instances.predicted(), t + o.instances.true_instances()))
-}
-
-fn mean_ap(e: &Evaluation) -> f64 {
-    e.thresholds.iter().map(|&t| e.matches(t).ap()).sum::<f64>() / e.thresholds.len().max(1) as f64
 }
 
 /// The JSON document of the scores; the caller adds device, model and data.
@@ -251,7 +264,9 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
                 "true": actual,
                 "predicted": predicted,
                 "thresholds": e.thresholds.iter().map(at).collect::<Vec<_>>(),
-                "mean_ap": mean_ap(e),
+                "mean_ap": e.mean_ap(),
+                "aji": e.aji(),
+                "pq": e.pq(),
                 "seg": e.seg(),
                 "v_rand": e.mean(|p| p.instances.as_ref().map(|o| o.rand.v_rand)),
                 "rand_precision": e.mean(|p| p.instances.as_ref().map(|o| o.rand.precision)),

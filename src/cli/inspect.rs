@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use unet_wgpu::low_level::graph::{Graph, footprint, rewrite};
+use unet_wgpu::low_level::infer::{InstanceOptions, InstanceSettings};
 use unet_wgpu::low_level::kernel::Target;
 use unet_wgpu::low_level::model::{Architecture, Model, parameter_count, whole_graph};
 use unet_wgpu::low_level::plan::{Plan, PlanMemory};
@@ -226,6 +227,10 @@ impl<'a> Report<'a> {
             let _ = writeln!(t, "classes       {}", classes.join(", "));
             let rule = serde_json::to_string(&m.metadata.normalisation).unwrap_or_default();
             let _ = writeln!(t, "normalisation {rule}");
+            let own = m.metadata.instances.as_ref();
+            let options = InstanceOptions::from(own.unwrap_or(&InstanceSettings::default()));
+            let whose = if own.is_some() { "" } else { " (the file says nothing)" };
+            let _ = writeln!(t, "instances     {options}{whose}");
         }
         let rule = a.size_rule();
         let _ = match a.fixed_size() {
@@ -292,6 +297,7 @@ impl<'a> Report<'a> {
             "config": a.config(),
             "classes": self.model.map(Model::classes),
             "normalisation": self.model.map(|m| json!(m.metadata.normalisation)),
+            "instances": self.model.and_then(|m| m.metadata.instances.as_ref()),
             "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
             "cannot_segment": a.unfit(),
             "receptive_field": self.field.as_ref().ok(),

@@ -1,6 +1,6 @@
 //! `unet segment`
 
-use super::instances::InstanceArgs;
+use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
-    Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
+    Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, output_path, page_count,
 };
 use unet_wgpu::low_level::weights::{Normalisation, builtin};
@@ -29,8 +29,10 @@ Examples:
                                                  the mean of two models over eight orientations
   unet segment cells.png -m nuclei -m nuclei-unet++
                                                  of two built-in models: a sigmoid's p counts as a softmax's 1 - p and p
-  unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
+  unet segment cells.tif --save labels,geojson,csv
                                                  single instances: numbers, outlines for QuPath, a table
+  unet segment cells.tif -m my_model.safetensors --save labels --instances watershed --min-area 20,10%
+                                                 instead of the settings in the model's file
   unet segment scans/ -o results --batch 8       eight images of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  resumes a run
@@ -50,9 +52,9 @@ luminance, grey becomes RGB by repetition; any other mismatch between a file's c
 --channels selects channels. Large images are cut into tiles; the joined result equals one run on the whole image. TIFF and
 NPY are read in windows and results are written in strips; other formats are decoded into memory first.
 
-Instances are numbered from 1 in the order of their first pixels, row by row, alike in all files. Outlines (geojson, coco,
-rois) run along pixel edges; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json each
-image is one line on stdout as soon as it is done.")]
+The model's file says how instances are found; options override it. Instances are numbered from 1 in the order of their first
+pixels, row by row, alike in all files. Outlines (geojson, coco, rois) run along pixel edges; the centre of pixel (0, 0) is at
+(0.5, 0.5) there, and at (0, 0) in the table. With --json each image is one line on stdout as soon as it is done.")]
 pub struct Segment {
     /// Images, folders of images, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
@@ -108,6 +110,10 @@ pub struct Segment {
     /// Pixel size at full resolution in micrometres, across and down, instead of the file's: 0.325 or 0.25x0.5
     #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
     pixel_size: Option<[f64; 2]>,
+    /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
+    /// has the latter as two more columns
+    #[arg(long, value_parser = values::named::<Coordinates>(), default_value = "pixel", value_name = "pixel|world")]
+    coordinates: Coordinates,
     #[command(flatten)]
     instances: InstanceArgs,
 }
@@ -192,10 +198,20 @@ impl Segment {
             let whole = "tiles are blended: with several tiles the result differs from that of the whole image";
             common.note(whole);
         }
+        let requested = self.instances.settings();
+        // Instances keep a share of the memory for themselves.
+        let instances = segmenter.instance_options(&requested).with_memory(self.memory / 4);
+        if save.iter().any(|s| s.finds_instances()) {
+            let own = segmenter.model().metadata.instances.as_ref();
+            instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));
+        } else if requested != Default::default() {
+            common.note("options of single instances have no effect without --save labels, geojson, coco, rois or csv");
+        }
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
-            instances: &self.instances,
+            instances: &instances,
+            coordinates: self.coordinates,
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,

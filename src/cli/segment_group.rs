@@ -1,15 +1,14 @@
 //! Images of `unet segment` from opening to their report, alone or several in a batch.
 
-use super::instances::InstanceArgs;
-use super::{Common, hints, output};
+use super::{Common, hints, instances, output};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::low_level::infer::{
-    BandSink, ImageSource, ImageTask, InstanceReport, OpenOptions, ResultSink, SegmentOptions, Segmenter, Streamed,
-    Writer, calibration_of, check_channels, open_image,
+    BandSink, Coordinates, ImageSource, ImageTask, InstanceOptions, InstanceReport, OpenOptions, ResultSink,
+    SegmentOptions, Segmenter, Streamed, Writer, calibration_of, check_channels, open_image,
 };
 use unet_wgpu::{Error, Message, Result};
 
@@ -31,7 +30,8 @@ pub(super) struct Work<'a> {
     pub read: OpenOptions,
     /// Channels that the network takes.
     pub network: usize,
-    pub instances: &'a InstanceArgs,
+    pub instances: &'a InstanceOptions,
+    pub coordinates: Coordinates,
     /// Limit in bytes, instances included.
     pub memory: u64,
     /// Whether reports name the page.
@@ -130,7 +130,7 @@ impl Work<'_> {
         }
         let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, opening: 0.0 };
         if !files.is_empty() {
-            let mut sink = self.instances.sink(job.input, files, self.memory / 4, calibration)?;
+            let mut sink = instances::sink(self.instances, job.input, files, (calibration, self.coordinates))?;
             if let Some(path) = overlay {
                 sink = sink.with_overlay(path);
             }
@@ -216,7 +216,8 @@ impl Work<'_> {
             "outputs": outputs.iter().map(named).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
             "objects": instances.as_ref().map(|o| o.count),
-            "objects_left_whole": instances.map(|o| o.left_whole),
+            "objects_left_whole": instances.as_ref().map(|o| &o.left_whole),
+            "objects_by": instances.as_ref().map(|_| self.instances.to_string()),
             "precision": result.precision.name(),
             "fallback": result.fallback,
             "tiles": result.tiles,

@@ -50,8 +50,8 @@ pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instances::{
-    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceOptions, InstanceReport, InstanceSink, Instances,
-    Separation, write_instances,
+    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceMap, InstanceMethod, InstanceOptions,
+    InstanceReport, InstanceSettings, InstanceSink, Instances, Separation, find_instances, write_instances,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};

@@ -1,7 +1,7 @@
 //! Options of segmentation.
 
 use crate::names::{Name, Named, named};
-use crate::weights::Normalisation;
+use crate::weights::{InstanceSettings, Normalisation};
 
 /// How tiles are merged into one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,6 +38,9 @@ named!(Blend);
 pub struct SegmentOptions {
     /// Also return the probability of every class.
     pub probabilities: bool,
+    /// Also return the instances. These settings replace those of the model (of an ensemble, its first), which replace the
+    /// defaults of [`InstanceOptions`](super::InstanceOptions).
+    pub instances: Option<InstanceSettings>,
     /// Maximum tile side in input pixels; the planner reduces it further if necessary.
     pub tile: Option<usize>,
     /// Memory limit in bytes, for the device's buffers and the host's share of image and results together. Images and
@@ -61,6 +64,7 @@ impl Default for SegmentOptions {
     fn default() -> Self {
         Self {
             probabilities: false,
+            instances: None,
             tile: None,
             memory: 2 << 30,
             exact: false,
@@ -86,6 +90,8 @@ macro_rules! setters {
 setters! {
     /// Sets [`Self::probabilities`].
     with_probabilities: probabilities, bool;
+    /// Sets [`Self::instances`].
+    with_instances: instances, Option<InstanceSettings>;
     /// Sets [`Self::tile`].
     with_tile: tile, Option<usize>;
     /// Sets [`Self::memory`].

@@ -5,6 +5,7 @@ use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
 use super::image::{Image, Sample};
+use super::instances::{InstanceMap, InstanceOptions, InstanceSettings, find_instances};
 use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
@@ -31,6 +32,8 @@ pub struct Segmentation {
     pub mask: Mask,
     /// Probability planes `[K, H, W]`, if requested: K = channels of the network.
     pub probabilities: Option<Vec<f32>>,
+    /// The instances, if requested: the same as in an instance file.
+    pub instances: Option<InstanceMap>,
     /// Rows and columns of tiles used.
     pub tiles: [usize; 2],
     /// Rows and columns of a tile's input in pixels.
@@ -110,6 +113,12 @@ impl Segmenter {
         self.planner.ensemble.classes()
     }
 
+    /// How instances are found with these settings, and the model's own where they leave it open.
+    pub fn instance_options(&self, settings: &InstanceSettings) -> InstanceOptions {
+        let own = self.model().metadata.instances.as_ref();
+        InstanceOptions::from(&own.map_or_else(|| settings.clone(), |own| settings.clone().or(own)))
+    }
+
     /// Bytes of device memory in use.
     pub fn device_bytes(&self) -> u64 {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
@@ -140,13 +149,18 @@ impl Segmenter {
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
-        let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
+        let instances = options.instances.as_ref().map(|s| self.instance_options(s));
+        let needed = instances.as_ref().is_some_and(InstanceOptions::needs_probabilities);
+        let mut collected = Collected { probabilities: options.probabilities || needed, ..Default::default() };
         let mut source = InMemory::borrowed(image);
         let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
         let mask = Mask::new(image.width(), image.height(), run.class_pixels.len(), collected.ids)?;
-        let probabilities = options.probabilities.then_some(collected.planes);
+        let probabilities = collected.probabilities.then_some(collected.planes);
+        let find = |o: InstanceOptions| find_instances(&mask, probabilities.as_deref(), &o)?.to_map();
+        let instances = instances.map(find).transpose()?;
+        let probabilities = probabilities.filter(|_| options.probabilities);
         let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
-        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback, notes })
+        Ok(Segmentation { mask, probabilities, instances, tiles, tile, precision, fallback, notes })
     }
 
     /// Segments an image of any size. Rows go to the sinks as they are completed; neither the image nor its results are

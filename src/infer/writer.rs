@@ -29,6 +29,11 @@ pub trait Writer: Debug + Sync {
     /// Creates the sink for a result of an image with this calibration.
     fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink>;
 
+    /// Whether it is made of instances.
+    fn finds_instances(&self) -> bool {
+        false
+    }
+
     /// Whether it shows instances instead of classes, if instances are found.
     fn shows_instances(&self) -> bool {
         false

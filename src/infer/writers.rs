@@ -43,6 +43,9 @@ impl dyn Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infer::calibration::Calibration;
+    use crate::infer::writer::ResultSink;
+    use crate::io::Output;
     use std::path::Path;
 
     #[test]
@@ -56,6 +59,8 @@ mod tests {
         assert_eq!((names.len(), files.len()), (WRITERS.len(), WRITERS.len()));
         for w in WRITERS {
             assert!(<dyn Writer>::named(w.name()).is_some_and(|found| found == *w), "{w:?}");
+            let sink = w.sink(Output::memory(w.name()).0, &Calibration::default()).unwrap();
+            assert_eq!(w.finds_instances(), matches!(sink, ResultSink::Instances(_)), "{w:?}");
         }
         assert!(<dyn Writer>::named("jpeg").is_none());
     }

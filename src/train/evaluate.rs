@@ -6,14 +6,14 @@ use super::dataset::{Dataset, Pair};
 use super::example::tally;
 use super::ground_truth::GroundTruth;
 use super::metrics::{
-    AP_THRESHOLDS, Classes, Confusion, InstanceOverlaps, Matches, Measure, RandScores, THRESHOLDS, pixel_error_f,
-    rand_error, rand_scores, v_info, warping_error,
+    AP_THRESHOLDS, Classes, Confusion, InstanceOverlaps, Jaccard, Matches, Measure, Panoptic, RandScores, THRESHOLDS,
+    pixel_error_f, rand_error, rand_scores, v_info, warping_error,
 };
 use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::infer::{
-    Connectivity, Ids, Image, LabelMap, LabelOptions, Mask, OpenOptions, Segmentation, components, grow, read_image,
+    Connectivity, Ids, Image, LabelMap, LabelOptions, OpenOptions, Segmentation, components, grow, read_image,
 };
 
 /// The source of ground truth instances.
@@ -33,12 +33,13 @@ pub enum InstanceTruth {
 pub struct EvaluateOptions {
     /// The source of ground truth instances.
     pub ground_truth: InstanceTruth,
-    /// Connectivity of predicted instances.
+    /// Connectivity of ground truth instances that are components of a mask; of predicted ones too, if the segmentation has
+    /// no instances.
     pub connectivity: Connectivity,
-    /// The class whose components are the predicted instances; without it, every class but the background.
+    /// The class of the instances that are compared; without it, every class but the background.
     pub instance_class: Option<u32>,
-    /// Pixels that predicted instances are dilated by before they are compared: closes the gap that a network is
-    /// trained to leave.
+    /// Pixels by which components of the mask are dilated before they are compared, during training, where the instances
+    /// are not those of [`Segmentation::instances`]: closes the gap that a network is trained to leave.
     pub grow: usize,
     /// IoU thresholds above which an instance counts as found, in `[0, 1)`.
     pub thresholds: Vec<f64>,
@@ -117,8 +118,8 @@ pub struct Evaluation {
     pub notes: Vec<(Message, usize)>,
 }
 
-/// Segments every image of a data set with `segment` and compares it with the ground truth. All files are read and
-/// checked first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
+/// Segments every image of a data set with `segment` and compares it with the ground truth. Predicted instances are
+/// [`Segmentation::instances`], or else the components of the mask. All files are read and checked first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
 /// [`EvaluateOptions::em`] is set. Errors name the file.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn evaluate(
@@ -152,9 +153,9 @@ pub async fn evaluate_async(
     for (i, pair) in data.pairs().iter().enumerate() {
         let (image, ground_truth, read_notes) = read(pair)?;
         let result = segment(i, pair, &image).await?;
-        notes.extend(read_notes.into_iter().chain(result.notes));
-        let probability = result.probabilities.as_deref();
-        let scores = score(&pair.name, &result.mask, probability, &ground_truth, classes.len(), options);
+        notes.extend(read_notes);
+        let scores = score(&pair.name, &result, &ground_truth, classes.len(), options);
+        notes.extend(result.notes);
         images.push(scores.map_err(|e| Error::file(&pair.image, e.message()))?);
     }
     Ok(Evaluation { classes, thresholds: options.thresholds.clone(), images, notes: tally(notes) })
@@ -173,17 +174,18 @@ fn check(options: &EvaluateOptions, classes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Compares a mask with the ground truth; with [`EvaluateOptions::em`], also its probabilities `[K, H, W]`, K = 1 or 2.
-/// Errors if sizes differ, or if `em` is set without probabilities.
+/// Compares a segmentation with the ground truth; with [`EvaluateOptions::em`], also its probabilities `[K, H, W]`, K = 1
+/// or 2. Errors if sizes differ, or if `em` is set without probabilities.
 pub fn score(
     name: &str,
-    mask: &Mask,
-    probability: Option<&[f32]>,
+    result: &Segmentation,
     ground_truth: &GroundTruth,
     classes: usize,
     options: &EvaluateOptions,
 ) -> Result<ImageScores> {
     check(options, classes)?;
+    let Segmentation { mask, probabilities, .. } = result;
+    let probability = probabilities.as_deref();
     let (width, height) = (mask.width(), mask.height());
     let pred = match mask.ids() {
         Ids::U8(ids) => ids.iter().map(|&id| id.into()).collect(),
@@ -206,7 +208,11 @@ pub fn score(
         (InstanceTruth::Components, None) => Some(found(&foreground_ids())),
     };
     let instances = true_instances.map(|instances| {
-        let pred = grow(&found(&pred), options.grow);
+        let requested = |class: usize| options.instance_class.is_none_or(|c| c as usize == class);
+        let pred = match &result.instances {
+            Some(own) => own.labels.map(|n| if requested(own.classes[n as usize]) { n } else { 0 }),
+            None => grow(&found(&pred), options.grow),
+        };
         Ok::<_, Error>(InstanceScores {
             instances: InstanceOverlaps::of(&pred, &instances)?,
             rand: rand_scores(&pred, &instances)?,
@@ -279,6 +285,25 @@ impl Evaluation {
         (count > 0).then(|| sum / count as f64)
     }
 
+    /// The mean of AP over the thresholds, of the matches in all images.
+    pub fn mean_ap(&self) -> f64 {
+        self.thresholds.iter().map(|&t| self.matches(t).ap()).sum::<f64>() / self.thresholds.len().max(1) as f64
+    }
+
+    /// The aggregated Jaccard index over the pixels of all images.
+    pub fn aji(&self) -> f64 {
+        let mut sum = Jaccard::default();
+        self.instances().for_each(|o| sum += o.instances.aji());
+        sum.index()
+    }
+
+    /// Panoptic quality over the matches in all images.
+    pub fn pq(&self) -> f64 {
+        let mut sum = Panoptic::default();
+        self.instances().for_each(|o| sum += o.instances.pq());
+        sum.quality()
+    }
+
     /// The scores of an image by name, for tables. All images have the same names; a missing score is `None`.
     pub fn columns(&self, image: &ImageScores) -> Vec<(String, Option<f64>)> {
         let c = &image.confusion;
@@ -302,6 +327,9 @@ impl Evaluation {
                 push(&format!("f1@{t}"), &|o| o.instances.matches(t).f1());
                 push(&format!("ap@{t}"), &|o| o.instances.matches(t).ap());
             }
+            push("mean_ap", &|o| o.instances.mean_ap(&self.thresholds));
+            push("aji", &|o| o.instances.aji().index());
+            push("pq", &|o| o.instances.pq().quality());
             push("seg", &|o| o.instances.seg());
             push("v_rand", &|o| o.rand.v_rand);
             push("rand_precision", &|o| o.rand.precision);
@@ -319,77 +347,4 @@ impl Evaluation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::example::tests::data;
-    use super::*;
-    use crate::tensor::Precision;
-
-    /// A perfect prediction, plus a stray foreground pixel at column 9, row 8.
-    fn segmentation(image: &Image) -> Segmentation {
-        let (w, h) = (image.width(), image.height());
-        let id = |i: usize| u8::from(matches!((i % w, i / w), (2..=7, 2..=5) | (9, 8)));
-        let ids: Vec<u8> = (0..w * h).map(id).collect();
-        Segmentation {
-            probabilities: Some(ids.iter().map(|&id| 0.1 + 0.8 * f32::from(id)).collect()),
-            mask: Mask::new(w, h, 2, Ids::U8(ids)).unwrap(),
-            tiles: [1, 1],
-            tile: [h, w],
-            precision: Precision::F32,
-            fallback: None,
-            notes: Vec::new(),
-        }
-    }
-
-    fn run(options: &EvaluateOptions) -> Result<Evaluation> {
-        let (_dir, set) = data(2, [12, 10]);
-        let classes = vec!["background".to_string(), "nucleus".into()];
-        evaluate(&set, classes, options, |_, _, image| Ok(segmentation(image)))
-    }
-
-    #[test]
-    fn images_are_scored_and_pooled() {
-        let e = run(&EvaluateOptions { em: true, ..Default::default() }).unwrap();
-        let c = e.confusion().unwrap();
-        assert_eq!((c.dice(1), c.iou(1)), (96.0 / 98.0, 48.0 / 50.0));
-        // The two touching nuclei are one in the mask: each covers half of it, and the stray pixel is a third instance.
-        let m = e.matches(0.5);
-        assert_eq!((m.tp, m.fp, m.fn_), (0, 4, 4));
-        assert_eq!(e.matches(0.45).tp, 2);
-        assert_eq!((e.seg(), e.mean(|p| p.instances.as_ref().map(|o| o.rand.v_rand))), (Some(0.5), Some(2.0 / 3.0)));
-        let em = e.images[0].em.unwrap();
-        assert!(
-            (em.pixel_error - 2.0 / 98.0).abs() < 1e-12 && (em.warping_error - 1.0 / 120.0).abs() < 1e-12,
-            "{em:?}"
-        );
-        let names: Vec<String> = e.columns(&e.images[0]).into_iter().map(|c| c.0).collect();
-        assert!(
-            ["dice.nucleus", "f1@0.5", "ap@0.95", "v_info", "em_rand_error"]
-                .iter()
-                .all(|n| names.contains(&n.to_string()))
-        );
-    }
-
-    #[test]
-    fn instances_can_be_components_or_left_out() {
-        let without = run(&EvaluateOptions { ground_truth: InstanceTruth::None, ..Default::default() }).unwrap();
-        assert!(without.instances().next().is_none() && without.seg().is_none());
-        let (dir, _) = data(1, [12, 10]);
-        std::fs::remove_dir_all(dir.path().join("labels")).unwrap();
-        let set = Dataset::open(dir.path()).unwrap();
-        let scores = |ground_truth| {
-            let options = EvaluateOptions { ground_truth, ..Default::default() };
-            let classes = vec!["a".to_string(), "b".into()];
-            evaluate(&set, classes, &options, |_, _, image| Ok(segmentation(image))).unwrap().matches(0.5)
-        };
-        assert_eq!(scores(InstanceTruth::Labels), Matches::default());
-        assert_eq!(scores(InstanceTruth::Components), Matches { tp: 1, fp: 1, fn_: 0 });
-    }
-
-    #[test]
-    fn bad_options_are_named() {
-        let error = |options: EvaluateOptions| run(&options).unwrap_err().to_string();
-        assert!(error(EvaluateOptions { thresholds: vec![1.0], ..Default::default() }).contains("1 is not in [0, 1)"));
-        let class = EvaluateOptions { instance_class: Some(2), ..Default::default() };
-        assert_eq!(error(class), "instance class: 2 does not exist, there are 2");
-    }
-}
+mod tests;

@@ -86,7 +86,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::weights::Normalisation;
+    use crate::weights::{InstanceMethod, Normalisation};
 
     #[test]
     fn every_model_is_complete() {
@@ -102,6 +102,8 @@ mod tests {
             assert_eq!((m.arch.as_str(), model.arch), (arch, arch));
             assert_eq!(m.config["width"], 16);
             assert_eq!(m.classes, ["background", "nucleus"]);
+            let instances = m.instances.unwrap();
+            assert_eq!((instances.method, instances.min_area), (Some(InstanceMethod::Watershed), Some(20)));
             assert_eq!(m.normalisation, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) });
             assert_eq!((c.weights.len(), c.weights.parameters()), (tensors, elements), "{name}");
             assert_eq!(c.weights.non_finite(), []);
@@ -116,9 +118,9 @@ mod tests {
     #[test]
     fn packing_is_lossless() {
         for (name, sha256) in [
-            ("nuclei", "ebbbf3011652b55ff4d7aabce1e1a8632e947cfd75b7542c9cd6807fa5eb1fea"),
-            ("nuclei-unet++", "89b5adcb71b575843cbf1f3ca874b9d113ec0d2ed28c0d20c27f78dc109ba6b3"),
-            ("nuclei-unet3+", "e55d9d41dbfb6b71026e345c0c4dbf2259b413e5e46cfcbbc98b0ae45fc925bb"),
+            ("nuclei", "03083c1a43be1292b13698f06cd3225ff5aa9c3d83c7515e53b8ffc806dfbb66"),
+            ("nuclei-unet++", "d16974219c08bd56a10f354e8ebe0ff2c41a5e45ae343e300728aff0ac2936f5"),
+            ("nuclei-unet3+", "5005480853b2c3703f793613d862df4e81567fa000b14d342814b0dbfc148079"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());
             let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();

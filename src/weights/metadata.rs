@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::instances::InstanceSettings;
 use super::steps::PixelStep;
 use crate::error::{Error, Hint, Message, Result};
 
@@ -27,6 +28,9 @@ pub struct ModelMetadata {
     /// Class names, background first.
     #[serde(default)]
     pub classes: Vec<String>,
+    /// How single instances are found in the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<InstanceSettings>,
 }
 
 fn one() -> u32 {
@@ -68,7 +72,9 @@ impl ModelMetadata {
         if !self.config.is_object() {
             return Err(wrong(format!("`config` is not an object: {}", self.config)));
         }
-        self.normalisation.validate().map_err(|e| wrong(format!("`normalisation`: {e}")))
+        self.normalisation.validate().map_err(|e| wrong(format!("`normalisation`: {e}")))?;
+        let instances = self.instances.as_ref().map_or(Ok(()), InstanceSettings::validate);
+        instances.map_err(|e| wrong(format!("`instances`: {e}")))
     }
 }
 
@@ -286,6 +292,21 @@ mod tests {
         assert!(error(r#"{"arch": "unet"}"#).contains("missing field `config`"));
         assert!(error(r#"{"arch": "unet", "config": 3}"#).contains("`config` is not an object: 3"));
         assert!(error(r#"{"arch": "", "config": {}}"#).contains("`arch` is empty"));
+    }
+
+    #[test]
+    fn how_instances_are_found() {
+        let read = |section: &str| ModelMetadata::parse(&format!(r#"{{"arch": "unet", "config": {{}}, {section}}}"#));
+        // A file from before the section.
+        let without = ModelMetadata::parse(r#"{"arch": "unet", "config": {}}"#).unwrap();
+        assert_eq!(without.instances, None);
+        assert!(!without.to_json().unwrap().contains("instances"));
+        let with = read(r#""instances": {"method": "watershed", "min_area": 20}"#).unwrap();
+        assert_eq!(ModelMetadata::parse(&with.to_json().unwrap()).unwrap(), with);
+        let e = read(r#""instances": {"min_area": "few"}"#).unwrap_err().to_string();
+        assert_eq!(e, "metadata `unet`: `instances`: `min_area`: `few` is not a whole number of pixels");
+        let bad = ModelMetadata { instances: Some(InstanceSettings::default().with_threshold(2.0)), ..without };
+        assert!(bad.to_json().unwrap_err().to_string().contains("`instances`: `threshold`: 2 is not"));
     }
 
     #[test]

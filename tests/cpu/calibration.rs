@@ -132,7 +132,7 @@ fn the_orientation_tag_applies_to_the_calibration_too() {
 fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
     let copy = || calibration.clone();
-    let options = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
+    let options = InstanceOptions::default().with_scratch(dir.to_path_buf());
     let instances_sink = InstanceSink::new(options, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
         Box::new(MaskSink::new(&paths[0]).with_calibration(copy())),

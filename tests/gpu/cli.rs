@@ -1,6 +1,7 @@
 //! The command line: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
 mod images;
+mod instances;
 mod models;
 mod reading;
 

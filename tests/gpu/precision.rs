@@ -119,7 +119,8 @@ fn scaled(factor: f32) -> Model {
     });
     let weights = weights.collect();
     let normalisation = Normalisation::Percentile { low: 40.0, high: 60.0, clamp: None };
-    let metadata = ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![] };
+    let metadata =
+        ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![], instances: None };
     Model::new("scaled", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 

@@ -3,6 +3,8 @@
 
 use serde_json::json;
 use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::instances::Labels;
+use unet_wgpu::low_level::infer::source::InMemory;
 use unet_wgpu::low_level::infer::{
     BandInfo, Image, InstanceOptions, InstanceSink, Pixels, SegmentOptions, Segmentation, Segmenter, Separation, feed,
     instance_writers,
@@ -24,6 +26,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         config,
         normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
         classes: vec![],
+        instances: None,
     };
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
@@ -179,7 +182,7 @@ fn instances_across_tiles_match_the_whole_image() {
         let s = segment_with(&m, &p, tile, true).unwrap();
         assert_eq!(s.tiles == [1, 1], tile.is_none());
         let files: Vec<_> = instance_writers().into_iter().map(|k| (k, dir.path().join(format!("{k:?}")))).collect();
-        let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
+        let options = InstanceOptions::default().with_separation(separation).with_fill_holes(true).with_min_area(4);
         let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();
         let info = BandInfo { width: 1388, height: 1040, channels: 1, classes: m.classes(), planes: 3, contrast: None };
@@ -191,6 +194,44 @@ fn instances_across_tiles_match_the_whole_image() {
         assert!(whole.0 > 1000, "{}", whole.0);
         for (tile, rows) in [(700, 64), (352, 1), (160, 100)] {
             assert!(instances(Some(tile), rows, separation) == whole, "{separation:?}, tiles of {tile}");
+        }
+    }
+}
+
+/// Probabilities, areas and gaps too: the whole way from an image to its labels.
+#[test]
+fn rules_of_instances_do_not_depend_on_tiles() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 2}));
+    let p = image(701, 530, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let rules = InstanceOptions::default()
+        .with_threshold(Some(0.48))
+        .with_min_confidence(0.5)
+        .with_min_area(3)
+        .with_min_area_percent(20.0)
+        .with_fill_holes(true)
+        .with_close_gaps(2);
+    for separation in [Separation::Components, Separation::Watershed { depth: 1.0 }] {
+        let mut segmenter = Segmenter::new(Backend::Gpu(gpu.clone()), m.clone());
+        let mut run = |tile: Option<usize>| {
+            let file = dir.path().join("labels.tif");
+            let sink = InstanceSink::new(
+                rules.clone().with_separation(separation),
+                "image",
+                vec![(&Labels as _, file.clone())],
+            );
+            let report = sink.report();
+            let options = SegmentOptions::default().with_tile(tile).with_exact(true);
+            let streamed =
+                segmenter.segment_to(&mut InMemory::borrowed(&p), &options, vec![Box::new(sink)], |_| Ok(())).unwrap();
+            assert_eq!(streamed.tiles == [1, 1], tile.is_none());
+            (report().unwrap().count, std::fs::read(file).unwrap())
+        };
+        let whole = run(None);
+        assert!(whole.0 > 100, "{}", whole.0);
+        for tile in [128, 256] {
+            assert!(run(Some(tile)) == whole, "{separation:?}, tiles of {tile}");
         }
     }
 }

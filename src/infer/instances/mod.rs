@@ -2,14 +2,20 @@
 //!
 //! Rows of class ids go into a [`ConnectedComponents`], which finds connected components by union-find over runs of
 //! equal classes and stores the runs (in a temporary file if there are many). [`ConnectedComponents::finish`] numbers
-//! the instances from 1 in the order of their first pixels (row by row), so numbers do not depend on tiles. The
-//! resulting [`Instances`] are read as rows ([`Instances::rows`]) or one by one ([`Instances::instances`]).
+//! the instances from 1 in the order of their first pixels (row by row), so numbers do not depend on tiles. Touching
+//! instances are separated one component at a time, areas and probabilities are compared in a table of the instances, and
+//! gaps are closed a row at a time. The resulting [`Instances`] are read as rows ([`Instances::rows`]) or one by one ([`Instances::instances`]).
 //!
-//! Memory holds tables of about 20 bytes per instance and the instances that cross the current row, never the image.
+//! Memory holds tables of about 40 bytes per instance and the instances that cross the current row, never the image.
 
 pub mod contour;
 mod export;
+mod filter;
+mod foreground;
+mod gaps;
 mod instance;
+mod map;
+mod options;
 mod runs;
 mod samples;
 mod shown;
@@ -17,78 +23,23 @@ mod sink;
 mod split;
 mod union;
 
-use std::path::PathBuf;
-
 pub use contour::{Polygon, Ring};
 #[cfg(feature = "bioimage")]
 pub use export::Rois;
 pub use export::{Coco, Coordinates, GeoJson, Labels, Source as InstanceSource, Table, write_instances};
+pub use foreground::find_instances;
 pub use instance::{Instance, InstanceRun};
+pub use map::InstanceMap;
+pub use options::{InstanceOptions, Separation};
 pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
 pub use sink::{InstanceReport, InstanceSink};
-pub use union::Connectivity;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
 use crate::text::mib;
-
-/// How touching instances are separated.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Separation {
-    /// Not at all: instances are the connected components of a class.
-    #[default]
-    Components,
-    /// By the watershed of the distance to the instance's edge. Seeds are the maxima of the distance that lie at least
-    /// `depth` pixels above every path to a higher maximum.
-    Watershed {
-        /// Pixels, above 0. Smaller values split more.
-        depth: f64,
-    },
-}
-
-/// Options for finding instances.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InstanceOptions {
-    /// How touching instances are separated.
-    pub separation: Separation,
-    /// Which pixels are connected.
-    pub connectivity: Connectivity,
-    /// Instances of fewer pixels are dropped.
-    pub min_area: u64,
-    /// Fills holes: background enclosed by one instance becomes part of it. Holes at the image's edge are open, and a
-    /// hole that contains another instance is not filled.
-    pub fill_holes: bool,
-    /// Memory limit in bytes.
-    pub memory: u64,
-    /// Folder for temporary files.
-    pub scratch: PathBuf,
-}
-
-impl Default for InstanceOptions {
-    fn default() -> Self {
-        Self {
-            separation: Separation::Components,
-            connectivity: Connectivity::Four,
-            min_area: 0,
-            fill_holes: false,
-            memory: 1 << 30,
-            scratch: crate::io::temporary_folder(),
-        }
-    }
-}
-
-impl InstanceOptions {
-    fn check(&self) -> Result<()> {
-        match self.separation {
-            Separation::Watershed { depth } if !(depth.is_finite() && depth > 0.0) => {
-                Err(Error::invalid("watershed", format!("depth {depth} is not a number above 0")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
+pub use crate::weights::{Connectivity, InstanceMethod, InstanceSettings};
 
 /// Finds instances in an image's class ids, row by row.
 #[derive(Debug)]
@@ -100,6 +51,8 @@ pub struct ConnectedComponents {
     rows: Rows,
     row: Vec<Run>,
     samples: Option<Samples>,
+    /// Foreground probabilities, if instances are dropped by them.
+    confidence: Option<Samples<u16>>,
     pushed: usize,
 }
 
@@ -119,6 +72,7 @@ impl ConnectedComponents {
             rows: Rows::new(&options.scratch),
             row: Vec::new(),
             samples: None,
+            confidence: (options.min_confidence > 0.0).then(|| Samples::new(&options.scratch, width, 1)),
             pushed: 0,
         })
     }
@@ -134,6 +88,10 @@ impl ConnectedComponents {
     /// Appends the samples of the last row: planar (channel, column).
     pub fn push_samples(&mut self, planes: &[f32]) -> Result<()> {
         match &mut self.samples {
+            // A gap that is closed later belongs to no run yet.
+            Some(samples) if self.options.close_gaps > 0 => {
+                samples.push(&[Run { start: 0, end: self.width as u32, label: 0 }], planes)
+            }
             Some(samples) => samples.push(&self.row, planes),
             None => Err(Error::invalid("objects", "push_samples without with_samples")),
         }
@@ -162,12 +120,14 @@ impl ConnectedComponents {
 
     /// Numbers the instances after all rows were pushed.
     pub fn finish(self) -> Result<Instances> {
-        let Self { width, height, options, union, rows, samples, pushed, .. } = self;
+        let Self { width, height, options, union, rows, samples, confidence, pushed, .. } = self;
         if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
             return Err(Error::invalid("objects", format!("only {pushed} of {height} rows were pushed")));
         }
-        let min_area = options.min_area;
-        let numbered = union.finish(min_area);
+        if confidence.as_ref().is_some_and(|c| c.rows() != height) {
+            return Err(Error::invalid("instances", "probabilities are missing"));
+        }
+        let numbered = union.finish(options.min_area);
         let mut instances = Instances {
             width,
             height,
@@ -179,10 +139,14 @@ impl ConnectedComponents {
             last: numbered.last,
             whole: Vec::new(),
         };
-        match options.separation {
-            Separation::Components => Ok(instances),
-            Separation::Watershed { depth } => split::split(&mut instances, depth, &options),
+        if let Separation::Watershed { depth } = options.separation {
+            instances = split::split(&mut instances, depth, &options)?;
         }
+        filter::filter(&mut instances, confidence, &options)?;
+        if options.close_gaps > 0 {
+            gaps::close(&mut instances, options.close_gaps as usize, &options.scratch)?;
+        }
+        Ok(instances)
     }
 }
 
@@ -237,6 +201,22 @@ impl Instances {
         &self.whole
     }
 
+    /// Keeps the instances for which `keep` holds, and numbers them anew in the same order.
+    fn retain(&mut self, keep: impl Fn(usize) -> bool) {
+        let mut new = vec![0u32; self.class.len()];
+        let mut count = 0;
+        for old in 1..self.class.len() {
+            if keep(old) {
+                count += 1;
+                new[old] = count as u32;
+                (self.class[count], self.last[count]) = (self.class[old], self.last[old]);
+            }
+        }
+        self.class.truncate(count + 1);
+        self.last.truncate(count + 1);
+        self.number.iter_mut().for_each(|n| *n = new[*n as usize]);
+    }
+
     /// Visits the rows of the image in order, as runs of instances sorted by column and labelled with the instance's
     /// number. Runs of one instance do not touch.
     pub fn rows(&mut self, mut each: impl FnMut(usize, &[Run]) -> Result<()>) -> Result<()> {
@@ -263,5 +243,7 @@ impl Instances {
     }
 }
 
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod tests;

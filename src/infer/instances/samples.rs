@@ -1,7 +1,11 @@
-//! The image's samples inside instances, in a temporary file until the instance of each pixel is known.
+//! Samples inside instances, in a temporary file until the instance of each pixel is known: the image's, or
+//! probabilities.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+
+use bytemuck::Pod;
 
 use super::runs::{Run, Scratch, failed};
 use crate::error::{Error, Result};
@@ -9,18 +13,19 @@ use crate::io::Spool;
 
 /// Samples of runs, row by row.
 #[derive(Debug)]
-pub(super) struct Samples {
+pub(super) struct Samples<T = f32> {
     file: BufWriter<Spool>,
     folder: PathBuf,
     width: usize,
     channels: usize,
     rows: usize,
+    of: PhantomData<T>,
 }
 
-impl Samples {
+impl<T: Pod> Samples<T> {
     pub fn new(folder: &Path, width: usize, channels: usize) -> Self {
         let Scratch { file, folder } = Scratch::new(folder);
-        Self { file: BufWriter::with_capacity(1 << 16, file), folder, width, channels, rows: 0 }
+        Self { file: BufWriter::with_capacity(1 << 16, file), folder, width, channels, rows: 0, of: PhantomData }
     }
 
     pub fn channels(&self) -> usize {
@@ -32,7 +37,7 @@ impl Samples {
     }
 
     /// Stores the samples (channel, column) of a row that lie in runs.
-    pub fn push(&mut self, runs: &[Run], planes: &[f32]) -> Result<()> {
+    pub fn push(&mut self, runs: &[Run], planes: &[T]) -> Result<()> {
         if planes.len() != self.width * self.channels {
             let reason = format!("{} samples are not {} of {} channels", planes.len(), self.width, self.channels);
             return Err(Error::invalid("objects", reason));
@@ -55,13 +60,13 @@ impl Samples {
     }
 
     /// Reads from the first row; each call of the returned function yields the next row, planar, with 0 outside runs.
-    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<f32>) -> Result<()> + '_> {
+    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<T>) -> Result<()> + '_> {
         let Self { file, folder, width, channels, .. } = self;
         file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
         let mut reader = BufReader::with_capacity(1 << 16, file.get_mut());
-        Ok(move |planes: &mut Vec<f32>| {
+        Ok(move |planes: &mut Vec<T>| {
             planes.clear();
-            planes.resize(*width * *channels, 0.0);
+            planes.resize(*width * *channels, T::zeroed());
             let mut next = || {
                 for _ in 0..word(&mut reader)? {
                     let (start, end) = (word(&mut reader)? as usize, word(&mut reader)? as usize);

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::export::{Coordinates, Source, write_instances};
+use super::foreground::Foreground;
 use super::shown::Shown;
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
-use crate::infer::mask::Ids;
 use crate::infer::writer::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 use crate::io::{Output, make_folder};
@@ -22,9 +22,8 @@ pub struct InstanceSink {
     files: Vec<(&'static dyn InstanceWriter, Output)>,
     report: Arc<Mutex<Option<InstanceReport>>>,
     overlay: Option<Output>,
-    state: Option<(ConnectedComponents, Source)>,
+    state: Option<(ConnectedComponents, Source, Foreground)>,
     shown: Option<Shown>,
-    planes: Vec<f32>,
 }
 
 /// Result of an [`InstanceSink`].
@@ -55,7 +54,6 @@ impl InstanceSink {
             overlay: None,
             state: None,
             shown: None,
-            planes: Vec::new(),
         }
     }
 
@@ -87,7 +85,11 @@ impl InstanceSink {
 impl BandSink for InstanceSink {
     fn needs(&self) -> Needs {
         let overlay = self.overlay.is_some();
-        Needs { pixels: overlay || self.measures(), contrast: overlay, ..Needs::default() }
+        Needs {
+            probabilities: self.options.needs_probabilities(),
+            pixels: overlay || self.measures(),
+            contrast: overlay,
+        }
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
@@ -108,7 +110,8 @@ impl BandSink for InstanceSink {
             calibration: self.calibration.clone(),
             coordinates: self.coordinates,
         };
-        self.state = Some((components_of_rows, source));
+        let foreground = Foreground { classes: info.classes.len(), planes: info.planes };
+        self.state = Some((components_of_rows, source, foreground));
         Ok(())
     }
 
@@ -117,23 +120,12 @@ impl BandSink for InstanceSink {
         if let (Some(shown), Some(image)) = (&mut self.shown, band.pixels) {
             shown.push(image)?;
         }
-        let Some((components_of_rows, _)) = &mut self.state else { return Err(not_started()) };
-        for y in 0..band.height {
-            let row = y * band.width..(y + 1) * band.width;
-            match band.classes {
-                Ids::U8(v) => components_of_rows.push_row(v.get(row).unwrap_or_default())?,
-                Ids::U16(v) => components_of_rows.push_row(v.get(row).unwrap_or_default())?,
-            }
-            if let Some(image) = band.pixels.filter(|_| measures) {
-                image.window_into(0, y, band.width, 1, &mut self.planes)?;
-                components_of_rows.push_samples(&self.planes)?;
-            }
-        }
-        Ok(())
+        let Some((components_of_rows, _, foreground)) = &mut self.state else { return Err(not_started()) };
+        components_of_rows.push_band(band, *foreground, band.pixels.filter(|_| measures))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Some((components_of_rows, source)) = self.state else { return Err(not_started()) };
+        let Some((components_of_rows, source, _)) = self.state else { return Err(not_started()) };
         let mut instances = components_of_rows.finish()?;
         for (writer, output) in &self.files {
             write_instances(output.clone(), *writer, &mut instances, &source)?;

@@ -3,16 +3,7 @@
 use std::collections::HashSet;
 
 use super::runs::Run;
-
-/// Neighbourhood of a pixel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Connectivity {
-    /// Pixels that share an edge.
-    #[default]
-    Four,
-    /// Pixels that share an edge or a corner.
-    Eight,
-}
+use crate::weights::Connectivity;
 
 /// Finds components while rows arrive. Labels are provisional until [`Union::finish`]; a component's first pixels have
 /// its smallest label.

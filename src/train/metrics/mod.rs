@@ -2,7 +2,7 @@
 //!
 //! Classes: [`Confusion`] with IoU (Jaccard) and Dice. Binary masks and probabilities: [`Overlap`], [`pixel_error`],
 //! [`pixel_error_f`], [`warping_error`]. Instances: [`InstanceOverlaps`] with precision, recall, F1 and AP at IoU
-//! thresholds and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
+//! thresholds, AJI, panoptic quality and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
 //!
 //! Instances are numbered from 1, background is 0. A measure of 0 / 0 (no instance in either map) is 1.
 
@@ -14,7 +14,7 @@ mod warping;
 
 pub use binary::{Overlap, THRESHOLDS, above, pixel_error, pixel_error_f};
 pub use confusion::{Classes, Confusion, Measure};
-pub use instances::{AP_THRESHOLDS, InstanceOverlaps, Matches};
+pub use instances::{AP_THRESHOLDS, InstanceOverlaps, Jaccard, Matches, Panoptic};
 pub use rand::{RandScores, rand_error, rand_scores, v_info};
 pub use warping::warping_error;
 

@@ -31,6 +31,10 @@ impl Writer for Coco {
         &["json"]
     }
 
+    fn finds_instances(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }

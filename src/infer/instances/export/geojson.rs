@@ -35,6 +35,10 @@ impl Writer for GeoJson {
         &["geojson"]
     }
 
+    fn finds_instances(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }

@@ -27,6 +27,10 @@ impl Writer for Labels {
         &["tif"]
     }
 
+    fn finds_instances(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }

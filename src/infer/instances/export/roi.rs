@@ -44,6 +44,10 @@ impl Writer for Rois {
         &["zip"]
     }
 
+    fn finds_instances(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }

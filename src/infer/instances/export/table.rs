@@ -41,6 +41,10 @@ impl Writer for Table {
         &["csv"]
     }
 
+    fn finds_instances(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }
