@@ -186,8 +186,8 @@ impl Packing {
             }
             Self::Pairs { channels, factors, offsets } => {
                 for c in 0..*channels {
-                    factors.into_iter().for_each(|i| put(pair(c), *i, c));
-                    offsets.into_iter().for_each(|i| put(pair(c) + LANES, *i, c));
+                    factors.iter().for_each(|i| put(pair(c), *i, c));
+                    offsets.iter().for_each(|i| put(pair(c) + LANES, *i, c));
                 }
                 return factors.is_some();
             }
