@@ -108,12 +108,12 @@ fn a_threshold_replaces_the_mask() {
     }
 }
 
-/// A hole would have a maximum of the distance on every side.
+/// The distance would have a maximum above the hole and one below it.
 #[test]
 fn holes_are_filled_before_the_watershed() {
     let ring = {
         let Ids::U8(mut ids) = discs(40, 40, &[(20, 20)], 15).ids().clone() else { panic!() };
-        (0..1600usize).filter(|i| (i % 40).abs_diff(20) < 7 && (i / 40).abs_diff(20) < 7).for_each(|i| ids[i] = 0);
+        (0..1600usize).filter(|i| (i % 40).abs_diff(20) < 13 && (i / 40).abs_diff(20) < 4).for_each(|i| ids[i] = 0);
         Mask::new(40, 40, 2, Ids::U8(ids)).unwrap()
     };
     let disc: Vec<u32> = labels(&discs(40, 40, &[(20, 20)], 15), &InstanceOptions::default());
