@@ -73,7 +73,8 @@ impl Report {
         let m = &self.plan.memory;
         let _ = write!(
             t,
-            "\nMoved: inputs, outputs, parameters and scratch, each counted once. Live: activations and scratch that then exist.\n{} slots of {} in total hold them, at most {} are live at once; {} of weights in kernel layout.",
+            "\nMoved: inputs, outputs, parameters and scratch, each counted once. Live: activations and scratch that then exist.\n\
+             {} slots of {} in total hold them, at most {} are live at once; {} of weights in kernel layout.",
             self.plan.slots.len(),
             output::bytes(m.slots),
             output::bytes(m.live),
