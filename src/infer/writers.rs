@@ -47,7 +47,7 @@ mod tests {
         assert_eq!((names.len(), files.len()), (WRITERS.len(), WRITERS.len()));
         for w in WRITERS {
             assert!(<dyn Writer>::named(w.name()).is_some_and(|found| found == *w), "{w:?}");
-            let sink = w.sink(Output::memory(w.name()).0, &Calibration::default()).unwrap();
+            let sink = w.sink(Output::memory(format!("a.{}", w.extension(None))).0, &Calibration::default()).unwrap();
             assert_eq!(w.finds_instances(), matches!(sink, ResultSink::Instances(_)), "{w:?}");
         }
         assert!(<dyn Writer>::named("jpeg").is_none());
