@@ -1,11 +1,13 @@
-//! The kinds of result files. To add one, write a file with its [`Writer`] (and [`InstanceWriter`](super::InstanceWriter)
-//! if it is made of instances) and a line in [`WRITERS`].
+//! The kinds of result files. To add one, write a file with its [`Writer`] (and [`InstanceWriter`] if it is made of
+//! instances) and a line in [`WRITERS`].
 
+use super::calibration::Calibration;
 #[cfg(feature = "bioimage")]
 use super::instances::Rois;
 use super::instances::{Coco, GeoJson, Labels, Table};
 use super::output::{MaskWriter, OverlayWriter, ProbabilityFormat, ProbabilityWriter};
-use super::writer::Writer;
+use super::writer::{InstanceWriter, ResultSink, Writer};
+use crate::io::Output;
 
 /// Every kind of result file, in the order of help texts.
 pub static WRITERS: &[&dyn Writer] = &[
@@ -20,6 +22,16 @@ pub static WRITERS: &[&dyn Writer] = &[
     &Rois,
     &Table,
 ];
+
+/// Every format of instances.
+pub fn instance_writers() -> Vec<&'static dyn InstanceWriter> {
+    let sink = |w: &&dyn Writer| w.sink(Output::memory(w.name()).0, &Calibration::default());
+    let instances = |w: &&dyn Writer| match sink(w) {
+        Ok(ResultSink::Instances(writer)) => Some(writer),
+        _ => None,
+    };
+    WRITERS.iter().filter_map(instances).collect()
+}
 
 impl dyn Writer {
     /// The kind with option name `name`.
@@ -47,7 +59,8 @@ mod tests {
         assert_eq!((names.len(), files.len()), (WRITERS.len(), WRITERS.len()));
         for w in WRITERS {
             assert!(<dyn Writer>::named(w.name()).is_some_and(|found| found == *w), "{w:?}");
-            let sink = w.sink(Output::memory(format!("a.{}", w.extension(None))).0, &Calibration::default()).unwrap();
+            let file = format!("a.{}", w.extension(None));
+            let sink = w.sink(Output::memory(file).0, &Calibration::default()).unwrap();
             assert_eq!(w.finds_instances(), matches!(sink, ResultSink::Instances(_)), "{w:?}");
         }
         assert!(<dyn Writer>::named("jpeg").is_none());
