@@ -38,7 +38,9 @@ for model in nuclei nuclei-unet++ nuclei-unet3+; do
     both "$model" @ segment assets/images -m "$model" -o % --save mask,prob-npy -q --no-tune "$@"
 done
 both tiles @ segment assets/images -o % --save mask,prob-npy --tile 256 -q --no-tune "$@"
-both layouts @ segment assets/fixtures/images --channels 0 -o % --save prob-npy -q --no-tune "$@"
+for file in assets/fixtures/images/*.tif assets/fixtures/images/*.jp2 assets/fixtures/images/*.pgm assets/fixtures/images/*.gif; do
+    both "layouts/$(basename "$file")" @ segment "$file" --channels 0 -o % --save prob-npy -q --no-tune "$@"
+done
 both selftest @ selftest --fixtures assets/fixtures -q --no-tune "$@"
 
 for which in old new; do

@@ -75,7 +75,7 @@ struct Key {
 const KEYS: &[Key] = &[
     Key {
         name: "method",
-        read: |s, v| put(&mut s.method, v.as_str().and_then(|t| t.parse().ok()), || names::<InstanceMethod>()),
+        read: |s, v| put(&mut s.method, v.as_str().and_then(|t| t.parse().ok()), names::<InstanceMethod>),
         write: |s| s.method.map(|m| m.name().into()),
     },
     Key {

@@ -205,10 +205,10 @@ impl Instances {
     fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let mut new = vec![0u32; self.class.len()];
         let mut count = 0;
-        for old in 1..self.class.len() {
+        for (old, new) in new.iter_mut().enumerate().skip(1) {
             if keep(old) {
                 count += 1;
-                new[old] = count as u32;
+                *new = count as u32;
                 (self.class[count], self.last[count]) = (self.class[old], self.last[old]);
             }
         }

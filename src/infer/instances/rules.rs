@@ -261,7 +261,7 @@ fn one_giant_instance_single_pixels_and_none() {
     assert_eq!(run(&|_| 0.9).count(), 1);
     let mut areas = Vec::new();
     // A comb: one instance, whose teeth reach through all rows.
-    let comb = |i: usize| if i / 300 == 0 || (i % 300) % 10 == 0 { 0.9 } else { 0.1 };
+    let comb = |i: usize| if i / 300 == 0 || (i % 300).is_multiple_of(10) { 0.9 } else { 0.1 };
     run(&comb)
         .instances(|o| {
             areas.push(o.area());
@@ -269,7 +269,7 @@ fn one_giant_instance_single_pixels_and_none() {
         })
         .unwrap();
     assert_eq!(areas, [300 + 30 * 199]);
-    let dots = |i: usize| if (i % 300) % 5 == 0 && (i / 300) % 5 == 0 { 0.9 } else { 0.1 };
+    let dots = |i: usize| if (i % 300).is_multiple_of(5) && (i / 300).is_multiple_of(5) { 0.9 } else { 0.1 };
     assert_eq!(run(&dots).count(), 60 * 40);
     assert_eq!(run(&|_| 0.1).count(), 0);
 }
