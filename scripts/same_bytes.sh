@@ -34,6 +34,8 @@ both() { # NAME COMMAND..: `@` is the program, `%` the output folder
     done
 }
 
+# Each layout that only one of them reads.
+only=0
 for model in nuclei nuclei-unet++ nuclei-unet3+; do
     both "$model" @ segment assets/images -m "$model" -o % --save mask,prob-npy -q --no-tune "$@"
 done
@@ -43,6 +45,19 @@ for file in assets/fixtures/images/*.tif assets/fixtures/images/*.jp2 assets/fix
 done
 both selftest @ selftest --fixtures assets/fixtures -q --no-tune "$@"
 
+for folder in "$work"/old/layouts/*/; do
+    name=layouts/$(basename "$folder")
+    for which in old new; do
+        if [ "$which" = old ]; then other=new; else other=old; fi
+        if [ -e "$work/$which/$name/-" ] && [ ! -e "$work/$other/$name/-" ]; then
+            rm -r "$work/old/$name" "$work/new/$name"
+            only=$((only + 1))
+            printf 'read by %s only: %s\n' "$(eval "echo \$$other")" "$name"
+            break
+        fi
+    done
+done
+
 for which in old new; do
     (cd "$work/$which" && find . -type f ! -name '*.stderr' ! -name '*.stdout' -exec cksum {} + | awk '{print $3, $1, $2}' | sort) > "$work/$which.sums"
 done
@@ -51,5 +66,5 @@ comm -3 "$work/old.sums" "$work/new.sums" | awk '{print $1}' | sort -u > "$work/
 differ=$(wc -l < "$work/differ")
 sed 's/^/differs: /' "$work/differ"
 printf 'selftest: %s\n' "$(tail -n 1 "$work/old/selftest.stdout")" "$(tail -n 1 "$work/new/selftest.stdout")"
-printf '%s files are the same, %s differ\n' "$same" "$differ"
+printf '%s files are the same, %s differ, %s layouts are read by one only\n' "$same" "$differ" "$only"
 [ "$differ" -eq 0 ]

@@ -8,8 +8,8 @@
 //! decision.
 
 use super::orient::Orientation;
-use super::tiling::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
-use super::tiling::grid::{TileSpec, Tileability};
+use super::tile::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
+use super::tile::grid::{TileSpec, Tileability};
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};

@@ -16,6 +16,7 @@ mod decode;
 mod distance;
 mod ensemble;
 pub mod image;
+pub mod instance_files;
 pub mod instances;
 pub mod labels;
 pub mod mask;
@@ -31,6 +32,7 @@ pub mod segment;
 #[cfg(feature = "std-fs")]
 mod skipped;
 pub mod source;
+pub mod tile;
 pub mod tiling;
 pub mod writer;
 pub mod writers;
@@ -49,9 +51,10 @@ pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_i
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
+pub use instance_files::{InstanceReport, InstanceSink, write_instances};
 pub use instances::{
     ConnectedComponents, Connectivity, Coordinates, Instance, InstanceMap, InstanceMethod, InstanceOptions,
-    InstanceReport, InstanceSettings, InstanceSink, Instances, Separation, find_instances, write_instances,
+    InstanceSettings, Instances, Separation, find_instances,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
@@ -72,8 +75,8 @@ pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
 pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo, list_channels};
-pub use tiling::graph::TileOutputs;
-pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
+pub use tile::graph::TileOutputs;
+pub use tile::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
 pub use writer::{InstanceWriter, ResultSink, Writer};
 pub use writers::{WRITERS, instance_writers};

@@ -11,10 +11,10 @@ use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, map
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
 use super::source::{ImageSource, InMemory, SourceInfo};
+use super::tile::graph::TileOutputs;
+use super::tile::grid::Tileability;
 use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
 use super::tiling::budget::{Budget, BudgetedImage, check_rows};
-use super::tiling::graph::TileOutputs;
-use super::tiling::grid::Tileability;
 use super::tiling::plan::{CutRequest, TileKind, TilePlan, TilePlanner};
 use super::tiling::runner::{TileInput, TileOutput, TileRunner};
 use crate::error::{Error, Message, Result};

@@ -3,8 +3,8 @@
 
 use super::calibration::Calibration;
 #[cfg(feature = "bioimage")]
-use super::instances::Rois;
-use super::instances::{Coco, GeoJson, Labels, Table};
+use super::instance_files::Rois;
+use super::instance_files::{Coco, GeoJson, Labels, Table};
 use super::output::{MaskWriter, OverlayWriter, ProbabilityFormat, ProbabilityWriter};
 use super::writer::{InstanceWriter, ResultSink, Writer};
 use crate::io::Output;

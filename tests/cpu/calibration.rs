@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use unet_wgpu::low_level::infer::{
     BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, InstanceSink, Mask, MaskSink, OpenOptions,
-    PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, instances, open_image, page_count,
+    PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, instance_files, open_image,
+    page_count,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -133,7 +134,7 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
     let copy = || calibration.clone();
     let options = InstanceOptions::default().with_scratch(dir.to_path_buf());
-    let instances_sink = InstanceSink::new(options, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
+    let instances_sink = InstanceSink::new(options, "a.tif", vec![(&instance_files::Labels as _, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
         Box::new(MaskSink::new(&paths[0]).with_calibration(copy())),
         Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(copy())),

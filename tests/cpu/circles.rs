@@ -9,10 +9,6 @@ type Path = Vec<String>;
 
 /// Circles that stand, each with the parent, its members and the reason.
 const CIRCLES: &[(&str, &[&str])] = &[
-    // A writer of instances gets all instances, whose module holds those writers; an overlay shows instances.
-    ("infer", &["instances", "output", "writer"]),
-    // The planner of tiles measures an ensemble, which builds its graphs of tiles.
-    ("infer", &["ensemble", "tiling"]),
     // A model holds its package, and both packages and ONNX files are read and written as models.
     ("model", &["bioimage", "loaded", "onnx"]),
 ];

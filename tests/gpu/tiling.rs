@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use unet_wgpu::Result;
-use unet_wgpu::low_level::infer::instances::Labels;
+use unet_wgpu::low_level::infer::instance_files::Labels;
 use unet_wgpu::low_level::infer::source::InMemory;
 use unet_wgpu::low_level::infer::{
     BandInfo, Image, InstanceOptions, InstanceSink, Pixels, SegmentOptions, Segmentation, Segmenter, Separation, feed,

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::infer::tiling::grid::{Tile, TileGrid, Tileability};
+use crate::infer::tile::grid::{Tile, TileGrid, Tileability};
 use crate::infer::{
     Image, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
 };

@@ -105,7 +105,7 @@ fn between(above: &[InstanceRun], below: &[InstanceRun], y: u32, edges: &mut Vec
 
 /// The columns where exactly one of two rows contains the instance: first, one past the last, and whether it is the
 /// second row. Adjacent stretches of one row are merged; those of different rows are not.
-pub(super) fn differences(above: &[InstanceRun], below: &[InstanceRun]) -> Vec<(u32, u32, bool)> {
+pub(crate) fn differences(above: &[InstanceRun], below: &[InstanceRun]) -> Vec<(u32, u32, bool)> {
     let ends = |runs: &[InstanceRun], row: bool| runs.iter().flat_map(|r| [r.start, r.end]).map(|x| (x, row)).collect();
     let mut events: Vec<(u32, bool)> = ends(above, false);
     let second: Vec<(u32, bool)> = ends(below, true);

@@ -14,13 +14,13 @@ fn quantised(p: f32) -> u16 {
 }
 
 /// The mean of stored probabilities with this sum.
-pub(super) fn mean(sum: u64, pixels: u64) -> f64 {
+pub(crate) fn mean(sum: u64, pixels: u64) -> f64 {
     sum as f64 / (pixels.max(1) as f64 * f64::from(ONE))
 }
 
 /// What a pixel is, by the planes of a network with `classes` classes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Foreground {
+pub(crate) struct Foreground {
     pub classes: usize,
     pub planes: usize,
 }
@@ -50,7 +50,7 @@ impl Foreground {
 
 impl ConnectedComponents {
     /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called.
-    pub(super) fn push_band(&mut self, band: &Band, of: Foreground, samples: Option<&Image>) -> Result<()> {
+    pub(crate) fn push_band(&mut self, band: &Band, of: Foreground, samples: Option<&Image>) -> Result<()> {
         let pixels = band.width * band.height;
         let planes = band.probabilities.filter(|p| p.len() == pixels * of.planes && of.planes > 0);
         if self.options.needs_probabilities() && planes.is_none() {

@@ -9,24 +9,20 @@
 //! Memory holds tables of about 40 bytes per instance and the instances that cross the current row, never the image.
 
 pub mod contour;
-mod export;
+mod described;
 mod filter;
-mod foreground;
+pub(super) mod foreground;
 mod gaps;
 mod instance;
 mod map;
 mod options;
-mod runs;
+pub(super) mod runs;
 mod samples;
-mod shown;
-mod sink;
-mod split;
+pub(super) mod split;
 mod union;
 
 pub use contour::{Polygon, Ring};
-#[cfg(feature = "bioimage")]
-pub use export::Rois;
-pub use export::{Coco, Coordinates, GeoJson, Labels, Source as InstanceSource, Table, write_instances};
+pub use described::{Coordinates, InstanceSource};
 pub use foreground::find_instances;
 pub use instance::{Instance, InstanceRun};
 pub use map::InstanceMap;
@@ -34,7 +30,6 @@ pub use options::{InstanceOptions, Separation};
 pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
-pub use sink::{InstanceReport, InstanceSink};
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
@@ -194,6 +189,11 @@ impl Instances {
     /// Class of instance `number`; 0 if there is none.
     pub fn class(&self, number: u32) -> usize {
         self.class.get(number as usize).map_or(0, |&c| c as usize)
+    }
+
+    /// Channels of the image whose means the instances have; 0 without them.
+    pub(crate) fn sample_channels(&self) -> usize {
+        self.samples.as_ref().map_or(0, |s| s.channels())
     }
 
     /// Positions of instances that were not split for lack of memory.

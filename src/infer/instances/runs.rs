@@ -53,7 +53,7 @@ impl Run {
 
 /// A temporary file, with its folder for error messages.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     pub file: Spool,
     pub folder: PathBuf,
 }
@@ -64,7 +64,7 @@ impl Scratch {
     }
 }
 
-pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+pub(crate) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of instances: {e}")))
 }
 

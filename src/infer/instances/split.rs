@@ -205,4 +205,4 @@ fn flood(width: usize, height: &[u64], seeds: &[usize], connectivity: Connectivi
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in super::super) mod tests;

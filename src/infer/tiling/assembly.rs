@@ -1,6 +1,5 @@
 //! From tiles to bands: runs an image through the network tile by tile and emits complete rows.
 
-use super::grid::{AxisPlan, TileGrid, source_window};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
 use crate::infer::channels::ChannelMap;
@@ -8,6 +7,7 @@ use crate::infer::image::Image;
 use crate::infer::mask::Ids;
 use crate::infer::orient::TilePlace;
 use crate::infer::source::{ImageSource, SourceInfo};
+use crate::infer::tile::grid::{AxisPlan, TileGrid, source_window};
 
 /// Approximate bytes per band for sinks.
 pub(in crate::low_level::infer) const SLICE: u64 = 8 << 20;

@@ -1,7 +1,7 @@
 //! Windows of one size, for networks with a fixed input size.
 
-use super::grid::{TileGrid, TileSpec, Tileability, plan_axis};
 use crate::error::{Error, Hint, Message, Result};
+use crate::infer::tile::grid::{TileGrid, TileSpec, Tileability, plan_axis};
 
 /// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window. A larger one
 /// needs a network that can be tiled.

@@ -7,8 +7,6 @@ pub(super) mod assembly;
 pub(super) mod blend;
 pub(super) mod budget;
 mod fixed_size;
-pub(super) mod graph;
-pub mod grid;
 pub(super) mod plan;
 pub(super) mod runner;
 mod search;

@@ -4,7 +4,6 @@
 //! independently, so results do not depend on its other members. Probabilities of several runs are summed on the host,
 //! in `f32` and in a fixed order.
 
-use super::graph::{DECISION, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
 use super::plan::TileKind;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -12,6 +11,7 @@ use crate::gpu::block_on;
 use crate::infer::ensemble::Ensemble;
 use crate::infer::normalise::ChannelAffine;
 use crate::infer::orient::{Orientation, TilePlace};
+use crate::infer::tile::graph::{DECISION, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
 use crate::ops::{ImageInfo, MaskRule};
 use crate::session::{Backend, Executable, PlannedGraph};
 use crate::tensor::HostTensor;

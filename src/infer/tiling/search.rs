@@ -1,7 +1,7 @@
 //! Search for the tile size with the least work that fits.
 
-use super::grid::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
+use crate::infer::tile::grid::{TileGrid, TileSpec};
 
 /// One axis divided into `count` windows of `window` input pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

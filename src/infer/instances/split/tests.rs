@@ -6,7 +6,7 @@ use crate::infer::{LabelMap, components};
 
 /// Results of scikit-image and SciPy for a mask; see scripts/skimage_objects.py.
 #[derive(Deserialize)]
-pub(in crate::low_level::infer::instances) struct Case {
+pub(crate) struct Case {
     pub width: usize,
     pub height: usize,
     pub mask: Vec<u32>,
@@ -22,7 +22,7 @@ pub(in crate::low_level::infer::instances) struct Case {
 }
 
 #[derive(Deserialize)]
-pub(in crate::low_level::infer::instances) struct Measurement {
+pub(crate) struct Measurement {
     pub area: u64,
     pub centroid: [f64; 2],
     pub bbox: [u32; 4],
@@ -31,7 +31,7 @@ pub(in crate::low_level::infer::instances) struct Measurement {
     pub mean: f64,
 }
 
-pub(in crate::low_level::infer::instances) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/objects_skimage.json");
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert!(cases.len() > 1);

@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::super::blend::{BlendGrid, Blended};
-use super::super::grid::TileSpec;
 use super::*;
 use crate::infer::image::Pixels;
 use crate::infer::source::InMemory;
+use crate::infer::tile::grid::TileSpec;
 use crate::ops::{MaskRule, mirror};
 
 /// An image whose pixels encode their positions.

@@ -4,8 +4,8 @@ fn area([h, w]: [usize; 2]) -> u128 {
     h as u128 * w as u128
 }
 
-use super::super::grid::plan_axis;
 use super::*;
+use crate::infer::tile::grid::plan_axis;
 
 /// The built-in networks, and the U-Net of the paper.
 const UNET: TileSpec = TileSpec::same(16, 96);

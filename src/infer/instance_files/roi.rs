@@ -10,9 +10,10 @@ use std::io::Write;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::{Source, for_each};
+use super::for_each;
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
+use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;

@@ -5,9 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Source, for_each};
+use super::for_each;
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
+use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};

@@ -3,9 +3,9 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::*;
-use crate::infer::calibration::{Georeference, PixelSize, PixelSizeSource};
+use crate::infer::calibration::{Calibration, Georeference, PixelSize, PixelSizeSource};
 use crate::infer::instances::split::tests::{Case, cases};
-use crate::infer::instances::{ConnectedComponents, Instance, InstanceOptions};
+use crate::infer::instances::{ConnectedComponents, Coordinates, Instance, InstanceOptions};
 use crate::infer::writers::instance_writers;
 use crate::infer::{Band, BandInfo, BandSink, Connectivity, Image, InstanceSink, Mask, Pixels, feed};
 

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{Coordinates, Source, write_instances};
-use super::foreground::Foreground;
 use super::shown::Shown;
-use super::{ConnectedComponents, InstanceOptions};
+use super::write_instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
+use crate::infer::instances::foreground::Foreground;
+use crate::infer::instances::{ConnectedComponents, Coordinates, InstanceOptions, InstanceSource as Source};
 use crate::infer::writer::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 use crate::io::{Output, make_folder};

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::{Source, exact, for_each};
+use super::{exact, for_each};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
+use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::Instances;
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
@@ -61,7 +62,7 @@ impl InstanceWriter for Table {
 }
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
-    let channels = instances.samples.as_ref().map_or(0, |s| s.channels());
+    let channels = instances.sample_channels();
     let means = (0..channels).map(|c| format!("mean_{c}"));
     let pixel = source.calibration.pixel.as_ref().map(|p| [p.x, p.y]);
     let world = source.world().map_err(WriteFailure::Other)?;

@@ -1,8 +1,8 @@
 //! Label images as TIFF, in deflate-compressed strips.
 
-use super::Source;
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
+use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};

@@ -6,9 +6,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Source, colour, exact, for_each};
+use super::{colour, exact, for_each};
 use crate::error::Result;
 use crate::infer::calibration::{Affine, Calibration, Georeference, PixelSize};
+use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;

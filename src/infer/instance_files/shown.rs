@@ -4,10 +4,10 @@
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::Instances;
-use super::runs::{Run, Scratch, failed};
 use crate::error::Result;
 use crate::infer::image::Image;
+use crate::infer::instances::Instances;
+use crate::infer::instances::runs::{Run, Scratch, failed};
 use crate::infer::output::{Levels, PngFile, palette, tinted};
 use crate::io::{Output, Spool};
 
