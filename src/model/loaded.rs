@@ -3,11 +3,15 @@
 #[cfg(feature = "bioimage")]
 use super::bioimage::Package;
 use super::dialect::{self, Understood};
-use super::onnx::{self, OnnxNetwork, OnnxOptions};
+use super::onnx::OnnxNetwork;
+#[cfg(feature = "bioimage")]
+use super::onnx::{self, OnnxOptions};
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Hint, Result};
 use crate::tensor::HostTensor;
-use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
+#[cfg(feature = "bioimage")]
+use crate::weights;
+use crate::weights::{Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
 #[cfg(feature = "bioimage")]
 use std::path::Path;
