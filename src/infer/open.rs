@@ -23,7 +23,7 @@ impl Image {
     /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes
     /// are expanded to RGB (PNG, BMP), samples of fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation
     /// tags are applied. OME-TIFF and ImageJ channels are read as channels even if they are in several directories. For
-    /// other choices see [`read_image`](super::read_image).
+    /// other choices see [`read_image`].
     pub fn open(input: impl Into<Input>) -> Result<Self> {
         Self::open_limited(input, MAX_PIXELS)
     }

@@ -17,7 +17,8 @@ impl Model {
     }
 
     /// Like [`Self::open`], with options. For other programs' checkpoints they replace what would be assumed, see
-    /// [`dialect::understand`]; for ONNX files see [`OnnxOptions`]; for native ones see [`Architecture::choices`].
+    /// [`understand`](crate::model::dialect::understand); for ONNX files see [`OnnxOptions`]; for native ones see
+    /// [`choices`](crate::model::Architecture::choices).
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         #[cfg(feature = "std-fs")]
         if let Some(model) = Self::self_described(&name_or_path.into(), set)? {

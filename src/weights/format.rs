@@ -27,7 +27,7 @@ pub fn load(input: impl Into<Input>) -> Result<Checkpoint> {
     load_state(input, None)
 }
 
-/// [`load`] with a choice of state dict by name, as in [`open_state`].
+/// [`load`] with a choice of state dict by name, as in [`open_state`](crate::weights::open_state).
 pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkpoint> {
     let input = input.into();
     let path = input.name();
