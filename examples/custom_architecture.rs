@@ -88,7 +88,7 @@ fn weights(name: &str, dims: &[usize]) -> Result<HostTensor> {
 }
 
 /// The example; a test runs it too.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let gpu = Backend::open("auto")?;
     println!("adapter: {}", gpu.describe());
 

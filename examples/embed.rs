@@ -38,7 +38,7 @@ fn frame() -> HostTensor {
 }
 
 /// The example; a test runs it too.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let (device, queue) = open_device()?;
     let gpu = Gpu::from_wgpu(device.clone(), queue.clone())?;
     println!("adapter: {}", gpu.describe());

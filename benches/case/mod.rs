@@ -6,7 +6,7 @@ use unet_wgpu::{Error, Result};
 
 /// `IC,OC,H,W[,K[,PAD]]`; `IC` may be a sum as in `64+64` for a convolution over several sources, `T` in place of `K` is the
 /// transposed convolution 2x2 with stride 2.
-pub fn case(text: &str) -> Result<OpCase> {
+pub(crate) fn case(text: &str) -> Result<OpCase> {
     parse(text).ok_or_else(|| Error::invalid(text.to_string(), "wanted IC,OC,H,W[,K[,PAD]]"))
 }
 

@@ -12,12 +12,12 @@ use unet_wgpu::{Error, Result};
 const DEFAULT: &str = "unet";
 
 /// Options that describe a network where no model is named.
-pub const DESCRIBED: [&str; 7] = ["arch", "width", "depth", "padding", "in_channels", "out_channels", "set"];
+pub(super) const DESCRIBED: [&str; 7] = ["arch", "width", "depth", "padding", "in_channels", "out_channels", "set"];
 
 /// An architecture and its constructor arguments.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Architecture, in place of a model")]
-pub struct ArchArgs {
+pub(super) struct ArchArgs {
     /// unet, unet++ or unet3+ [default: unet, if another option of the architecture is given]
     #[arg(long, value_name = "ARCH", group = "network")]
     pub arch: Option<String>,
@@ -44,7 +44,7 @@ pub struct ArchArgs {
 
 impl ArchArgs {
     /// Opens a model; `--set` supplies what its file does not specify.
-    pub fn open(&self, name: &str, common: &Common) -> Result<Model> {
+    pub(super) fn open(&self, name: &str, common: &Common) -> Result<Model> {
         let set = self.set.iter().map(|pair| option(pair)).collect::<Result<_>>()?;
         let model = Model::open_with(name, &set)?;
         say_assumptions(&model, common);
@@ -53,7 +53,7 @@ impl ArchArgs {
 
     /// The architecture, if one is named or described; a U-Net without `--arch`. `model` is the model given alongside: its
     /// file defines the network, so only `--set` may accompany it.
-    pub fn build(&self, model: Option<&str>) -> Result<Option<Arc<dyn Architecture>>> {
+    pub(super) fn build(&self, model: Option<&str>) -> Result<Option<Arc<dyn Architecture>>> {
         let numbers = self.numbers();
         if let Some(model) = model {
             return match numbers.keys().next() {
@@ -71,13 +71,13 @@ impl ArchArgs {
     }
 
     /// Whether any architecture option is given.
-    pub fn is_given(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         self.arch.is_some() || !self.numbers().is_empty() || !self.set.is_empty()
     }
 
     /// The architecture `arch` with `config`, overridden by the options. With `--arch`, `config` belongs to another network
     /// and is ignored.
-    pub fn build_over(&self, arch: &str, config: &Value) -> Result<Arc<dyn Architecture>> {
+    pub(super) fn build_over(&self, arch: &str, config: &Value) -> Result<Arc<dyn Architecture>> {
         let mut options = config.as_object().filter(|_| self.arch.is_none()).cloned().unwrap_or_default();
         options.extend(self.numbers());
         for pair in &self.set {

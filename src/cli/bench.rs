@@ -26,7 +26,7 @@ Examples:
   unet bench -m nuclei --size 512x512 --repeat 20 --json
   unet bench --arch unet --width 16 --padding same --size 256x256 --batch 2 --train
   unet bench --arch unet3+ --in-channels 3 --size 256x256 --per-layer")]
-pub struct Bench {
+pub(super) struct Bench {
     /// Built-in model or checkpoint file
     #[arg(short, long, group = "network", required_unless_present_any = DESCRIBED)]
     model: Option<String>,
@@ -56,7 +56,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let model = self.model.as_deref().map(|name| self.arch.open(name, common)).transpose()?;
         let architecture: Arc<dyn Architecture> = match (&model, self.arch.build(self.model.as_deref())?) {
             (Some(m), _) => m.architecture.clone(),

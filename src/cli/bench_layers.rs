@@ -7,7 +7,7 @@ use unet_wgpu::low_level::gpu::Peak;
 use unet_wgpu::low_level::plan::{Choice, Plan};
 
 /// Name of the clock that timed the layers.
-pub fn clock(of_device: bool) -> &'static str {
+pub(super) fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
 }
 
@@ -20,7 +20,7 @@ struct Kernel {
 }
 
 /// A node of the graph after rewrites, with all of its kernels.
-pub struct Layer {
+pub(super) struct Layer {
     label: String,
     op: String,
     macs: u64,
@@ -43,7 +43,7 @@ impl Layer {
 }
 
 /// The plan's dispatches with their times in ms, grouped by node.
-pub fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
+pub(super) fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
     let mut layers: Vec<(usize, Layer)> = Vec::new();
     for (dispatch, &ms) in plan.dispatches.iter().zip(ms) {
         if layers.last().is_none_or(|l| l.0 != dispatch.node) {
@@ -69,7 +69,7 @@ fn rate(count: f64, ms: f64) -> f64 {
 }
 
 /// A table of 120 columns: the layers in the order they run, and the sums by shader.
-pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
+pub(super) fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     let total: f64 = layers.iter().map(Layer::ms).sum();
     let mut t = format!("\n{total:.1} ms in all dispatches, minimum of the runs, by the {clock}'s clock\n");
     let _ = writeln!(
@@ -117,7 +117,7 @@ pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     t.trim_end().to_string()
 }
 
-pub fn document(layers: &[Layer], peak: Option<Peak>) -> Value {
+pub(super) fn document(layers: &[Layer], peak: Option<Peak>) -> Value {
     let kernel = |k: &Kernel| json!({ "kernel": k.name, "dispatches": k.dispatches, "ms": k.ms, "bytes": k.bytes });
     let layer = |l: &Layer| {
         let gflops = rate(2.0 * l.macs as f64, l.ms());

@@ -28,7 +28,7 @@ pub(super) struct Step<'a> {
 impl Step<'_> {
     /// Times forward pass, loss, backward pass and Adam's step on random crops, without augmentation, and prints the result.
     /// Waits for every step; the first, which compiles kernels, is not counted.
-    pub fn run(&self, common: &Common) -> Result<()> {
+    pub(super) fn run(&self, common: &Common) -> Result<()> {
         let Self { architecture, batch, .. } = *self;
         let [side, width] = self.size;
         if side != width {

@@ -25,7 +25,7 @@ Examples:
 IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx written by this command. OUT is .safetensors (or
 .safetensors.gz, compressed) or .onnx (opset 17). Settings that a checkpoint lacks are assumed from its source and printed;
 --set overrides them.")]
-pub struct Convert {
+pub(super) struct Convert {
     /// The model
     #[arg(value_name = "IN")]
     input: String,
@@ -40,7 +40,7 @@ pub struct Convert {
 }
 
 impl Convert {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let to_onnx = is_onnx(&self.output);
         if self.f16 && to_onnx {
             return Err(Error::invalid("--f16", "ONNX files are written with 32-bit floats"));

@@ -15,7 +15,7 @@ Examples:
   unet devices                      the one that would be used is marked with *
   unet devices --device nvidia      which one `--device nvidia` means
   unet devices --json")]
-pub struct Devices {}
+pub(super) struct Devices {}
 
 /// The device that would be used, and why.
 struct Choice {
@@ -25,7 +25,7 @@ struct Choice {
 }
 
 impl Devices {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let all = adapters();
         let choice = choose(&all, common.device())?;
         if common.json {

@@ -7,7 +7,7 @@ use unet_wgpu::low_level::gpu::Gpu;
 
 /// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` configure it, for measurements: a forced family of
 /// convolution kernels, a forced operand path of GEMM kernels, shaders with every index checked.
-pub fn forced(gpu: &Gpu) -> Result<Gpu> {
+pub(super) fn forced(gpu: &Gpu) -> Result<Gpu> {
     let mut target = gpu.target().clone();
     if let Ok(family) = std::env::var("UNET_CONV") {
         target = target.with_conv(family.parse()?);
@@ -21,7 +21,7 @@ pub fn forced(gpu: &Gpu) -> Result<Gpu> {
 
 /// This user's cache folder: `UNET_CACHE_DIR`, else the system's default. `None` if there is none, or if `UNET_CACHE_DIR`
 /// is set and empty.
-pub fn user_cache_dir() -> Option<PathBuf> {
+pub(super) fn user_cache_dir() -> Option<PathBuf> {
     cache_dir(|name| std::env::var_os(name))
 }
 

@@ -37,7 +37,7 @@ the ground truth or the prediction), and all images, where an absent class count
 `unet segment --save labels` writes with the same options; the ground truth is in labels/. An instance counts as found if its
 IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn), mean AP its mean over the thresholds. Scores of instances
 are over the instances of all images together; --csv and --json have those of every image too.")]
-pub struct Eval {
+pub(super) struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
     model: String,
@@ -84,7 +84,7 @@ enum GroundTruthFiles {
 }
 
 impl Eval {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let mut data = Dataset::open_as(&self.data, self.ground_truth.numbers())?;
         let mut readings: Vec<String> = data.readings().iter().map(ToString::to_string).collect();
         readings.dedup();

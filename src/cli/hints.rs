@@ -3,12 +3,12 @@
 use unet_wgpu::{Error, Hint, Message};
 
 /// An error as this program shows it.
-pub fn error_text(e: &Error) -> String {
+pub(super) fn error_text(e: &Error) -> String {
     text(&e.message())
 }
 
 /// A message as this program shows it.
-pub fn text(message: &Message) -> String {
+pub(super) fn text(message: &Message) -> String {
     message.with_hints(option)
 }
 

@@ -35,7 +35,7 @@ Examples:
   unet inspect slide.svs                         an image: pages, levels, channels, pixel size, georeference
 
 Exit code: 1 if --verify finds a difference that is too large.")]
-pub struct Inspect {
+pub(super) struct Inspect {
     /// Built-in model or checkpoint file; or an image file, recognised by its content
     #[arg(group = "network", value_name = "MODEL|IMAGE")]
     model: Option<String>,
@@ -67,7 +67,7 @@ pub struct Inspect {
 }
 
 /// `512x384` or `512`.
-pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+pub(super) fn size(text: &str) -> std::result::Result<[usize; 2], String> {
     let number = |t: &str| t.trim().parse::<usize>().ok().filter(|&n| n > 0);
     let (h, w) = text.split_once(['x', 'X']).unwrap_or((text, text));
     match (number(h), number(w)) {
@@ -77,7 +77,7 @@ pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
 }
 
 impl Inspect {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         // With an option that only models have, an image is opened as a model and refused.
         let of_models = self.plan || self.keys || self.verify || self.size.is_some();
         let path = self.model.as_deref().filter(|_| !of_models).map(Path::new);

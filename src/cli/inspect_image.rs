@@ -17,14 +17,14 @@ use unet_wgpu::low_level::infer::{
 const SHOWN: usize = 8;
 
 /// Whether a file starts as an image does.
-pub fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|f| f.take(12).read_to_end(&mut head));
     path.is_file() && read.is_ok() && image_format(&head).is_some()
 }
 
 /// Describes an image on stdout.
-pub fn run(path: &Path, as_json: bool) -> Result<()> {
+pub(super) fn run(path: &Path, as_json: bool) -> Result<()> {
     let Some(facts) = describe_image(path)? else { return Ok(()) };
     let read = open_image(path, &OpenOptions::default()).map(|s| s.info());
     if as_json { output::json(&document(path, &facts, &read)) } else { output::line(&text(path, &facts, &read)) }

@@ -9,7 +9,7 @@ use unet_wgpu::low_level::model::dialect::{Origin, Report, Setting};
 /// Ignored names that are listed for each reason without `--keys`.
 const LISTED: usize = 4;
 
-pub fn text(r: &Report, all: bool) -> String {
+pub(super) fn text(r: &Report, all: bool) -> String {
     let mut t = format!("\nunderstood as  {}\n", r.heading());
     if !r.prefix.is_empty() {
         let _ = writeln!(t, "prefix         `{}` before every name", r.prefix);
@@ -57,7 +57,7 @@ pub fn text(r: &Report, all: bool) -> String {
     t
 }
 
-pub fn document(r: &Report) -> Value {
+pub(super) fn document(r: &Report) -> Value {
     let setting = |s: &Setting| {
         let (origin, why) = match &s.origin {
             Origin::Inferred => ("inferred", None),

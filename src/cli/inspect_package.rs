@@ -12,7 +12,7 @@ use unet_wgpu::low_level::tensor::HostTensor;
 use unet_wgpu::{Error, Result};
 use unet_wgpu::{Image, Pixels};
 
-pub fn text(p: &Package) -> String {
+pub(super) fn text(p: &Package) -> String {
     let mut t = format!("\npackage        bioimage.io {}\n", p.format_version);
     for (key, value) in &p.about {
         let _ = writeln!(t, "{key:<15}{value}");
@@ -46,7 +46,7 @@ fn size(size: &Size) -> String {
     }
 }
 
-pub fn document(p: &Package) -> Value {
+pub(super) fn document(p: &Package) -> Value {
     let tensor = |d: &Described| {
         json!({
             "id": d.id, "axes": d.letters(), "y": size(&d.size[0]), "x": size(&d.size[1]),
@@ -68,7 +68,7 @@ pub fn document(p: &Package) -> Value {
 
 /// Runs the package's own test: normalises its input, runs the network with postprocessing, and compares with its output.
 /// Both tensors have the axes of the description.
-pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: &Common) -> Result<Report> {
+pub(super) fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: &Common) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(|e| Error::io(package.file.name(), e))?;
     let Some([x, y]) = package.extract_test(folder.path())? else {
         return Err(Error::file(package.file.name(), "has no test tensors; give --input"));

@@ -27,7 +27,7 @@ struct Stage {
     live: u64,
 }
 
-pub struct Report {
+pub(super) struct Report {
     device: String,
     stages: Vec<Stage>,
     before: Vec<Row>,
@@ -38,7 +38,7 @@ pub struct Report {
 
 impl Report {
     /// The plan for `target`, which the report calls `device`.
-    pub fn new(graph: &Graph, target: &Target, device: String) -> Result<Self> {
+    pub(super) fn new(graph: &Graph, target: &Target, device: String) -> Result<Self> {
         let mut now = graph.without_dead_nodes();
         let (before, mut stages) = (nodes(&now, target), vec![stage("as written", &now, target)]);
         for r in rewrite::ALL {
@@ -59,7 +59,7 @@ impl Report {
     }
 
     /// Tables of at most 120 columns.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut t = format!("\nPlan for {}\n\n", self.device);
         let _ = writeln!(t, "{:<18} {:>6} {:>9} {:>11} {:>11}", "rewrite", "nodes", "GMAC", "moved", "max live");
         for s in &self.stages {
@@ -83,7 +83,7 @@ impl Report {
         t
     }
 
-    pub fn document(&self) -> Value {
+    pub(super) fn document(&self) -> Value {
         let rows = |rows: &[Row], what: &str, shape: &str| -> Value {
             let row = |r: &Row| {
                 json!({

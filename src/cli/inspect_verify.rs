@@ -23,7 +23,7 @@ struct Row {
     comparison: Comparison,
 }
 
-pub struct Report {
+pub(super) struct Report {
     device: String,
     input: String,
     factor: f32,
@@ -31,7 +31,7 @@ pub struct Report {
 }
 
 /// What is compared.
-pub struct Verify<'a> {
+pub(super) struct Verify<'a> {
     pub model: &'a Model,
     /// File of the input; without one, noise of `size`.
     pub input: Option<&'a Path>,
@@ -43,7 +43,7 @@ pub struct Verify<'a> {
 }
 
 impl Verify<'_> {
-    pub fn run(&self, common: &Common) -> Result<Report> {
+    pub(super) fn run(&self, common: &Common) -> Result<Report> {
         let network = &*self.model.architecture;
         let (input, from) = match self.input {
             Some(path) => {
@@ -63,7 +63,7 @@ impl Verify<'_> {
     }
 
     /// Compares the outputs for `input`; `expected` holds known outputs by name, `from` describes the input.
-    pub fn compare(
+    pub(super) fn compare(
         &self,
         common: &Common,
         input: HostTensor,
@@ -129,11 +129,11 @@ fn expected_outputs(path: &Path, order: &[String]) -> Result<BTreeMap<String, Ho
 }
 
 impl Report {
-    pub fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         self.rows.iter().all(|r| r.comparison.within(self.factor))
     }
 
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut t = format!("\nVerified on {}, input {}\n\n", self.device, self.input);
         let _ = writeln!(t, "{:<22} {:<10} {:>10} {:>10}", "output", "against", "max error", "allowed");
         for r in &self.rows {
@@ -146,7 +146,7 @@ impl Report {
         t
     }
 
-    pub fn document(&self) -> Value {
+    pub(super) fn document(&self) -> Value {
         let row = |r: &Row| {
             json!({
                 "output": r.output, "against": r.with, "max_error": r.comparison.max_error,

@@ -12,7 +12,7 @@ use unet_wgpu::{Error, Result};
 /// How single instances are found, where it differs from what the model's file says.
 #[derive(Args)]
 #[command(next_help_heading = "Single instances (defaults: what the model's file says, see `unet inspect`)")]
-pub struct InstanceArgs {
+pub(super) struct InstanceArgs {
     /// How touching instances are separated
     #[arg(long = "instances", value_parser = values::named::<InstanceMethod>(), value_name = "HOW")]
     method: Option<InstanceMethod>,
@@ -76,7 +76,7 @@ fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
 
 impl InstanceArgs {
     /// What the options settle.
-    pub fn settings(&self) -> InstanceSettings {
+    pub(super) fn settings(&self) -> InstanceSettings {
         let mut settings = InstanceSettings::default();
         settings.method = self.method;
         settings.seed_depth = self.seed_depth;
@@ -96,7 +96,11 @@ impl InstanceArgs {
 }
 
 /// The line that says how instances are found, and where that comes from. `None` where it is the plain default.
-pub fn note(options: &InstanceOptions, requested: &InstanceSettings, own: Option<&InstanceSettings>) -> Option<String> {
+pub(super) fn note(
+    options: &InstanceOptions,
+    requested: &InstanceSettings,
+    own: Option<&InstanceSettings>,
+) -> Option<String> {
     let plain = InstanceOptions::default();
     if options.to_string() == plain.to_string() {
         return None;
@@ -110,7 +114,7 @@ pub fn note(options: &InstanceOptions, requested: &InstanceSettings, own: Option
 }
 
 /// What finds the instances of `input` and writes `files`. Temporary files lie beside results.
-pub fn sink(
+pub(super) fn sink(
     options: &InstanceOptions,
     input: &Path,
     files: Vec<(&'static dyn InstanceWriter, PathBuf)>,

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// Sets the variables. Call it before any other thread exists.
-pub fn prepare() {
+pub(super) fn prepare() {
     if cfg!(target_os = "linux") {
         quiet();
         widen();

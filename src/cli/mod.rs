@@ -93,7 +93,7 @@ enum Command {
 /// Options of every subcommand.
 #[derive(Args)]
 #[command(next_help_heading = "Common options")]
-pub struct Common {
+pub(crate) struct Common {
     /// Device to compute on: an index or part of a name from `unet devices`, or `cpu` for the slow reference
     #[arg(long, global = true, value_name = "INDEX|NAME|cpu", env = "UNET_DEVICE", hide_env_values = true)]
     device: Option<String>,
@@ -124,12 +124,12 @@ fn precision(text: &str) -> Result<PrecisionChoice, String> {
 
 impl Common {
     /// The requested device; `auto` without one.
-    pub fn device(&self) -> &str {
+    pub(crate) fn device(&self) -> &str {
         self.device.as_deref().filter(|d| !d.is_empty()).unwrap_or("auto")
     }
 
     /// The precision of reported sizes where no device is opened.
-    pub fn precision_of_sizes(&self) -> Precision {
+    pub(crate) fn precision_of_sizes(&self) -> Precision {
         match self.precision {
             PrecisionChoice::F16 => Precision::F16,
             PrecisionChoice::F32 | PrecisionChoice::Auto => Precision::F32,
@@ -137,7 +137,7 @@ impl Common {
     }
 
     /// Opens the device and reports it on stderr.
-    pub fn backend(&self) -> Result<Backend> {
+    pub(crate) fn backend(&self) -> Result<Backend> {
         let mut backend = Backend::open(self.device())?;
         if let Backend::Gpu(gpu) = &mut backend {
             *gpu = environment::forced(gpu)?;
@@ -173,12 +173,12 @@ impl Common {
     }
 
     /// The folder for cache files; `None` with `--no-cache`, or if there is none.
-    pub fn cache_dir(&self) -> Option<PathBuf> {
+    pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache { None } else { environment::user_cache_dir() }
     }
 
     /// A line on stderr, unless `-q`.
-    pub fn note(&self, line: &str) {
+    pub(crate) fn note(&self, line: &str) {
         if !self.quiet {
             output::aside(line);
         }
@@ -210,7 +210,7 @@ impl Common {
 }
 
 /// The whole program.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     mesa::prepare();
     let cli = Cli::parse();
     cli.common.start_logging();

@@ -9,7 +9,7 @@ use unet_wgpu::{Error, Result};
 
 /// Options of another program's checkpoint.
 #[derive(Args, Clone, Debug, Default)]
-pub struct SetArgs {
+pub(super) struct SetArgs {
     /// A setting that a PyTorch checkpoint does not contain, instead of the assumed one: an option of the network such as
     /// `align_corners=false`, `normalisation=z_score` or `classes=background,cell`; `state=ema` reads that state dict of a file
     /// with several. For any U-Net++: `level=2` prunes it to L2, `deep_supervision=false` uses its last head instead of the
@@ -21,7 +21,7 @@ pub struct SetArgs {
 }
 
 /// `KEY=VALUE` as an entry of a config.
-pub fn option(pair: &str) -> Result<(String, Value)> {
+pub(super) fn option(pair: &str) -> Result<(String, Value)> {
     let Some((key, value)) = pair.split_once('=') else {
         return Err(Error::invalid(format!("--set {pair}"), "must be KEY=VALUE"));
     };
@@ -31,19 +31,19 @@ pub fn option(pair: &str) -> Result<(String, Value)> {
 
 impl SetArgs {
     /// The options as a config.
-    pub fn options(&self) -> Result<Map<String, Value>> {
+    pub(super) fn options(&self) -> Result<Map<String, Value>> {
         self.set.iter().map(|pair| option(pair)).collect()
     }
 
     /// Opens a model and reports assumed settings on stderr.
-    pub fn open(&self, name: &str, common: &Common) -> Result<Model> {
+    pub(super) fn open(&self, name: &str, common: &Common) -> Result<Model> {
         let model = Model::open_with(name, &self.options()?)?;
         say_assumptions(&model, common);
         Ok(model)
     }
 
     /// The same, but reads ONNX files only if this program wrote them, as the architecture they were written from.
-    pub fn open_checkpoint(&self, name: &str, common: &Common) -> Result<Model> {
+    pub(super) fn open_checkpoint(&self, name: &str, common: &Common) -> Result<Model> {
         let path = Path::new(name);
         if !is_onnx(path) {
             return self.open(name, common);
@@ -56,12 +56,12 @@ impl SetArgs {
 }
 
 /// Whether the name ends in `.onnx`.
-pub fn is_onnx(path: &Path) -> bool {
+pub(super) fn is_onnx(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
 }
 
 /// Reports on stderr what was assumed because the file does not specify it.
-pub fn say_assumptions(model: &Model, common: &Common) {
+pub(super) fn say_assumptions(model: &Model, common: &Common) {
     for note in model.package().iter().flat_map(|p| &p.notes) {
         common.note(&format!("{}: {note}", model.name));
     }

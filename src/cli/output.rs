@@ -7,18 +7,18 @@ use unet_wgpu::{Error, Result};
 const STDOUT: &str = "standard output";
 
 /// Whether an error is about stdout.
-pub fn is_stdout(path: &Path) -> bool {
+pub(super) fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
 }
 
 /// Writes a line to stdout and flushes it.
-pub fn line(text: &str) -> Result<()> {
+pub(super) fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Error::io(STDOUT, e))
 }
 
 /// [`line()`] that ignores a closed pipe, for commands that write files: they continue without a reader.
-pub fn line_if_read(text: &str) -> Result<()> {
+pub(super) fn line_if_read(text: &str) -> Result<()> {
     match line(text) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done,
@@ -26,12 +26,12 @@ pub fn line_if_read(text: &str) -> Result<()> {
 }
 
 /// Writes a line to stderr. Failure is ignored: there is nowhere to report it.
-pub fn aside(text: &str) {
+pub(super) fn aside(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Writes an error to stderr, in one line.
-pub fn error(text: &str) {
+pub(super) fn error(text: &str) {
     aside(&format!("error: {}", one_line(text)));
 }
 
@@ -40,12 +40,12 @@ fn one_line(text: &str) -> String {
 }
 
 /// Writes a JSON document to stdout.
-pub fn json(document: &serde_json::Value) -> Result<()> {
+pub(super) fn json(document: &serde_json::Value) -> Result<()> {
     line(&format!("{document:#}"))
 }
 
 /// `1.5 GiB`, `128 MiB`, `1000 bytes`.
-pub fn bytes(n: u64) -> String {
+pub(super) fn bytes(n: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match units.iter().find(|(_, shift)| n >= 1 << shift) {
         None => format!("{n} bytes"),
@@ -57,7 +57,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// Milliseconds by the host's clock.
-pub fn ms(since: std::time::Instant) -> f64 {
+pub(super) fn ms(since: std::time::Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 

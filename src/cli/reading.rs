@@ -26,7 +26,7 @@ enum Numbers {
 }
 
 impl GroundTruthArgs {
-    pub fn numbers(&self) -> Option<GroundTruthKind> {
+    pub(super) fn numbers(&self) -> Option<GroundTruthKind> {
         self.ground_truth.map(|n| match n {
             Numbers::Classes => GroundTruthKind::Classes,
             Numbers::Instances => GroundTruthKind::Instances,
@@ -59,7 +59,7 @@ fn finite(text: &str) -> Result<f32, String> {
 }
 
 impl ReadArgs {
-    pub fn options(&self) -> OpenOptions {
+    pub(super) fn options(&self) -> OpenOptions {
         OpenOptions {
             channels: self.channels.clone(),
             pages_as_channels: self.pages_as_channels,

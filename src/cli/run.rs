@@ -25,7 +25,7 @@ Examples:
 X is a .npy of shape [N, C, H, W], or a .safetensors with a tensor `input` like that. Y is a .npy (the first output) or a
 .safetensors holding every output under its name: U-Net `logits`; U-Net++ `logits.1` .., `accurate_prob`,
 `accurate_logit`, `fast.1` ..; U-Net 3+ `logits.0` .., `probs.0` .., with CGM `cls` and `gate`.")]
-pub struct Run {
+pub(super) struct Run {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long)]
     model: String,
@@ -46,7 +46,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         tensors::check_writable(&self.output)?;
         if matches!((self.input.canonicalize(), self.output.canonicalize()), (Ok(a), Ok(b)) if a == b) {
             return Err(Error::file(&self.output, "the output would overwrite the input"));

@@ -55,7 +55,7 @@ NPY are read in windows and results are written in strips; other formats are dec
 The model's file says how instances are found; options override it. Instances are numbered from 1 in the order of their first
 pixels, row by row, alike in all files. Outlines (geojson, coco, rois) run along pixel edges; the centre of pixel (0, 0) is at
 (0.5, 0.5) there, and at (0, 0) in the table. With --json each image is one line on stdout as soon as it is done.")]
-pub struct Segment {
+pub(super) struct Segment {
     /// Images, folders of images, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<String>,
@@ -175,7 +175,7 @@ pub(super) fn memory(text: &str) -> std::result::Result<u64, String> {
 }
 
 impl Segment {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let (inputs, skipped_files) = expand_inputs_and_skipped(&self.inputs)?;
         skipped_files.iter().for_each(|s| common.note(&s.text()));
         let mut save: Vec<Save> = Vec::new();

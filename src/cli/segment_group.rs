@@ -58,7 +58,7 @@ pub(super) struct OpenJob<'a> {
 
 impl OpenJob<'_> {
     /// Whether it can run in a batch with the queued images.
-    pub fn joins(&self, group: &[OpenJob], memory: u64) -> bool {
+    pub(super) fn joins(&self, group: &[OpenJob], memory: u64) -> bool {
         let held: u64 = group.iter().chain([self]).map(|o| o.source.held_bytes()).sum();
         group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / QUEUE_SHARE)
     }
@@ -89,7 +89,7 @@ impl Reporter<'_> {
     }
 
     /// One bad image must not stop the rest; a lost device or output would fail them all.
-    pub fn failed(&mut self, input: &Path, e: Error) -> Result<()> {
+    pub(super) fn failed(&mut self, input: &Path, e: Error) -> Result<()> {
         match e {
             Error::DeviceLost(_) | Error::Cancelled => return Err(e),
             Error::Io { path, source } if output::is_stdout(&path) => return Err(Error::Io { path, source }),
@@ -109,7 +109,7 @@ impl Reporter<'_> {
 }
 
 impl Work<'_> {
-    pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<OpenJob<'a>> {
+    pub(super) fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<OpenJob<'a>> {
         let start = Instant::now();
         let open = OpenOptions { page: job.page, level: self.level, memory: Some(self.memory), ..self.read.clone() };
         let source = open_image(job.input, &open)?;
@@ -142,7 +142,7 @@ impl Work<'_> {
     }
 
     /// Segments the queued images as a batch and reports each.
-    pub fn run_queued(
+    pub(super) fn run_queued(
         &self,
         segmenter: &mut Segmenter,
         group: &mut Vec<OpenJob>,

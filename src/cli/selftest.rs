@@ -22,7 +22,7 @@ Examples:
   unet selftest --device cpu --fixtures assets/fixtures
 
 Exit code: 1 if any check fails.")]
-pub struct Selftest {
+pub(super) struct Selftest {
     /// Folder of fixtures with a manifest.json
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
@@ -35,7 +35,7 @@ const CASE_WIDTH: usize = 58;
 const CHECK_WIDTH: usize = 20;
 
 impl Selftest {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         // Read first, so that a mistyped folder fails at once.
         let fixtures = self.fixtures.as_deref().map(Manifest::read).transpose()?;
         let backend = common.backend()?;

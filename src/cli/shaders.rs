@@ -25,7 +25,7 @@ Examples:
 One file per variant, entry point `main`, and `index.json`: file, constants, workgroup size,
 bindings, the classes that choose it, and what uses it. Kernels run without bounds checks,
 without bounded loops and without zeroed workgroup memory.")]
-pub struct Shaders {
+pub(super) struct Shaders {
     /// Folder to write to; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -58,7 +58,7 @@ struct Uses {
 }
 
 impl Shaders {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let classes = match self.class.as_str() {
             "all" => AdapterClass::ALL.to_vec(),
             one => vec![one.parse()?],

@@ -18,7 +18,7 @@ fn is_npy(path: &Path) -> Result<bool> {
 }
 
 /// Reads the tensors of a file; a `.npy` is named `name`.
-pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
+pub(super) fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     if !is_npy(path)? {
         return Ok(weights::load(path)?.weights.into_iter().collect());
     }
@@ -101,13 +101,13 @@ fn elements(head: &[u8]) -> Option<Option<u64>> {
 }
 
 /// Fails early if `path` could not be written by [`write()`].
-pub fn check_writable(path: &Path) -> Result<()> {
+pub(super) fn check_writable(path: &Path) -> Result<()> {
     is_npy(path)?;
     unet_wgpu::low_level::infer::check_writable(path)
 }
 
 /// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the outputs' names in order.
-pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
+pub(super) fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
     if !is_npy(path)? {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;

@@ -34,7 +34,7 @@ unless --validation names another folder.
 
 OUT gets config.toml, metrics.csv, metrics.jsonl, curves.svg, predictions_STEP.png, a TensorBoard file, best.safetensors (the
 model with the best validation score) and last.safetensors (where --resume continues). Ctrl-C finishes the step and saves.")]
-pub struct Train {
+pub(super) struct Train {
     /// The data set
     #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -93,7 +93,7 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let config = self.config()?;
         let Backend::Gpu(gpu) = common.backend()? else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));

@@ -26,7 +26,7 @@ reported. Then the whole network is timed with its tensors in buffers, in storag
 both (aliased). Choices are stored for this adapter, driver, backend and version of the program, in the user's cache folder or
 in UNET_CACHE_DIR, and are used from then on; earlier choices are retained. --no-tune ignores them; deleting the file discards
 them.")]
-pub struct Tune {
+pub(super) struct Tune {
     /// Built-in model or checkpoint file
     #[arg(short, long, group = "network", required_unless_present_any = DESCRIBED)]
     model: Option<String>,
@@ -38,7 +38,7 @@ pub struct Tune {
 }
 
 impl Tune {
-    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+    pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let architecture = match (&self.model, self.arch.build(self.model.as_deref())?) {
             (Some(name), _) => self.arch.open(name, common)?.architecture,
             (None, Some(a)) => a,

@@ -6,13 +6,13 @@ use unet_wgpu::low_level::infer::{WRITERS, Writer};
 use unet_wgpu::low_level::names::Named;
 
 /// A value by its name.
-pub fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+pub(super) fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
     let values = T::NAMES.iter().map(|n| possible(n.name, n.about));
     PossibleValuesParser::new(values).try_map(|name| T::from_name(&name))
 }
 
 /// A kind of result file by its name.
-pub fn writer() -> impl TypedValueParser<Value = &'static dyn Writer> {
+pub(super) fn writer() -> impl TypedValueParser<Value = &'static dyn Writer> {
     let values = WRITERS.iter().map(|w| possible(w.name(), w.about()));
     PossibleValuesParser::new(values).try_map(|name| {
         <dyn Writer>::named(&name).ok_or_else(|| Error::invalid("--save", format!("there is no {name}")))

@@ -11,7 +11,7 @@ use crate::error::{Error, Hint, Message, Result};
 pub type Rgba = [u16; 4];
 
 /// Opaque.
-pub const OPAQUE: u16 = u16::MAX;
+pub(super) const OPAQUE: u16 = u16::MAX;
 /// More colours than this do not form a table: the file is a photograph, or its edges are smoothed.
 const MANY: usize = 1 << 12;
 /// Maximum number of colours listed in a message.
@@ -123,7 +123,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// Counts colours.
-    pub fn of(pixels: impl IntoIterator<Item = Rgba>) -> Self {
+    pub(super) fn of(pixels: impl IntoIterator<Item = Rgba>) -> Self {
         let (mut counts, mut all) = (HashMap::<Rgba, usize>::new(), 0);
         for colour in pixels {
             all += 1;
@@ -146,7 +146,7 @@ impl Found {
     }
 
     /// The colours by name, with their shares of the pixels.
-    pub fn list(&self) -> String {
+    pub(super) fn list(&self) -> String {
         let names: Vec<_> = self.colours.iter().take(LISTED).map(|c| name(c.0)).collect();
         let more = self.colours.len().saturating_sub(LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -157,7 +157,7 @@ impl Found {
 impl Found {
     /// The error for a mask with these colours: suggests a table to paste. Black, or otherwise the most frequent
     /// colour, gets 0.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         if self.many {
             return format!(
                 "holds more than {MANY} colours, not ids: an image in the place of a mask, or a mask whose edges were \

@@ -73,7 +73,7 @@ impl Skipped {
 pub(super) struct Tally(Vec<(SkipReason, usize, PathBuf)>);
 
 impl Tally {
-    pub fn add(&mut self, reason: SkipReason, name: &Path) {
+    pub(super) fn add(&mut self, reason: SkipReason, name: &Path) {
         match self.0.iter_mut().find(|t| t.0 == reason) {
             Some((_, count, first)) => {
                 *count += 1;
@@ -85,7 +85,7 @@ impl Tally {
         }
     }
 
-    pub fn of(self, name: &str) -> impl Iterator<Item = Skipped> {
+    pub(super) fn of(self, name: &str) -> impl Iterator<Item = Skipped> {
         let of = name.to_string();
         self.0.into_iter().map(move |(reason, count, first)| Skipped { of: of.clone(), reason, count, first })
     }

@@ -159,7 +159,7 @@ impl Nature {
 
 impl Handle {
     /// What it reads from.
-    pub fn nature(&self) -> io::Result<Nature> {
+    pub(crate) fn nature(&self) -> io::Result<Nature> {
         match &self.0 {
             #[cfg(feature = "std-fs")]
             Kind::File(file) => Ok(Nature::of(&file.metadata()?)),

@@ -6,7 +6,7 @@ use super::conditions::{F16, is_active};
 use super::{KernelKey, sources};
 
 /// Width of a texture with more than one row, in texels.
-pub const TEXTURE_COLUMNS: u64 = 1 << 12;
+pub(super) const TEXTURE_COLUMNS: u64 = 1 << 12;
 
 /// Max rows of a texture: WebGPU's default limit.
 const TEXTURE_ROWS: u64 = 8192;

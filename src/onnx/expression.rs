@@ -86,12 +86,12 @@ mod encoded {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(node: &Arc<NodeProto>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(node: &Arc<NodeProto>, serializer: S) -> Result<S::Ok, S::Error> {
         let digits: String = node.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
         serializer.serialize_str(&digits)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<NodeProto>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<NodeProto>, D::Error> {
         let digits = String::deserialize(deserializer)?;
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();

@@ -3,7 +3,7 @@
 mod dims;
 mod values;
 
-pub use dims::{
+pub(crate) use dims::{
     Range, axis, broadcast, flatten, lengths, permutation, reshape, shape_of, slice, split, squeeze, unsqueeze,
 };
 
@@ -16,7 +16,7 @@ use values::{binary, cast, concat, constant, gather, map, range, reduce, spread,
 
 /// A node as [`apply`] needs it.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// Operator.
     pub op: &'a str,
     /// Its attributes.
@@ -28,7 +28,7 @@ pub struct Call<'a> {
 }
 
 /// The outputs of an operator on known tensors; `None` if the operator is not folded.
-pub fn apply(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
+pub(crate) fn apply(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
     let a = call.attributes;
     let get = |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| Reason::from(format!("input {i} is missing")));
     let maybe = |i: usize| inputs.get(i).copied().flatten();

@@ -7,16 +7,16 @@ use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of axes of a tensor.
-pub const MAX_RANK: usize = 8;
+pub(crate) const MAX_RANK: usize = 8;
 /// Maximum number of elements of a folded constant.
-pub const MAX_FOLDED: usize = 1 << 24;
+pub(crate) const MAX_FOLDED: usize = 1 << 24;
 
 /// Maximum dimension that an input may declare.
-pub const MAX_DIM: i64 = 1 << 20;
+pub(crate) const MAX_DIM: i64 = 1 << 20;
 
 /// Elements. Floats of any width are `f32`; integers and booleans are `i64`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Elements {
+pub(crate) enum Elements {
     /// Floats.
     Float(#[serde(with = "crate::tensor::bits")] Vec<f32>),
     /// Integers; booleans are 0 and 1.
@@ -25,7 +25,7 @@ pub enum Elements {
 
 /// A tensor with known elements, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tensor {
+pub(crate) struct Tensor {
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,
     /// Elements.
@@ -34,23 +34,23 @@ pub struct Tensor {
 
 impl Tensor {
     /// A list of integers.
-    pub fn ints(values: impl IntoIterator<Item = i64>) -> Self {
+    pub(crate) fn ints(values: impl IntoIterator<Item = i64>) -> Self {
         let values: Vec<i64> = values.into_iter().collect();
         Self { dims: vec![values.len()], elements: Elements::Int(values) }
     }
 
     /// Floats of the given dimensions. Fails if their number differs.
-    pub fn floats(dims: Vec<usize>, values: Vec<f32>) -> Result<Self, Reason> {
+    pub(crate) fn floats(dims: Vec<usize>, values: Vec<f32>) -> Result<Self, Reason> {
         Self { dims, elements: Elements::Float(values) }.checked()
     }
 
     /// Float zeros of the given dimensions.
-    pub fn zeros_like(dims: &[usize]) -> Result<Self, Reason> {
+    pub(crate) fn zeros_like(dims: &[usize]) -> Result<Self, Reason> {
         Self::floats(dims.to_vec(), vec![0.0; count(dims)?])
     }
 
     /// Fails if the number of elements does not match the dimensions.
-    pub fn checked(self) -> Result<Self, Reason> {
+    pub(crate) fn checked(self) -> Result<Self, Reason> {
         if count(&self.dims)? == self.len() {
             return Ok(self);
         }
@@ -58,7 +58,7 @@ impl Tensor {
     }
 
     /// Number of elements.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.elements {
             Elements::Float(v) => v.len(),
             Elements::Int(v) => v.len(),
@@ -66,7 +66,7 @@ impl Tensor {
     }
 
     /// Element `i` as a number.
-    pub fn at(&self, i: usize) -> f64 {
+    pub(crate) fn at(&self, i: usize) -> f64 {
         match &self.elements {
             Elements::Float(v) => v.get(i).copied().unwrap_or_default().into(),
             Elements::Int(v) => v.get(i).copied().unwrap_or_default() as f64,
@@ -74,7 +74,7 @@ impl Tensor {
     }
 
     /// The elements as integers; fails for floats.
-    pub fn as_ints(&self) -> Result<&[i64], Reason> {
+    pub(crate) fn as_ints(&self) -> Result<&[i64], Reason> {
         match &self.elements {
             Elements::Int(v) => Ok(v),
             Elements::Float(_) => Err("floats where integers are needed".into()),
@@ -82,7 +82,7 @@ impl Tensor {
     }
 
     /// The elements as floats.
-    pub fn to_floats(&self) -> Vec<f32> {
+    pub(crate) fn to_floats(&self) -> Vec<f32> {
         match &self.elements {
             Elements::Float(v) => v.clone(),
             Elements::Int(v) => v.iter().map(|&v| v as f32).collect(),
@@ -90,17 +90,17 @@ impl Tensor {
     }
 
     /// The only element; fails if there are several.
-    pub fn scalar(&self) -> Result<f64, Reason> {
+    pub(crate) fn scalar(&self) -> Result<f64, Reason> {
         if self.len() == 1 { Ok(self.at(0)) } else { Err(format!("{} numbers where one is needed", self.len()).into()) }
     }
 
     /// The same elements with other dimensions of equal product.
-    pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self, Reason> {
+    pub(crate) fn reshaped(&self, dims: Vec<usize>) -> Result<Self, Reason> {
         Self { dims, elements: self.elements.clone() }.checked()
     }
 
     /// The elements at `indices`, with dimensions `dims`.
-    pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Reason> {
+    pub(crate) fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Reason> {
         // For an empty result, the iterator may still be long.
         let indices = indices.take(count(&dims)?);
         fn take<T: Copy>(from: &[T], indices: impl Iterator<Item = usize>) -> Option<Vec<T>> {
@@ -115,18 +115,18 @@ impl Tensor {
     }
 
     /// Converts to a tensor of the engine.
-    pub fn host(&self) -> Result<HostTensor, Reason> {
+    pub(crate) fn host(&self) -> Result<HostTensor, Reason> {
         Ok(HostTensor::new(self.dims.clone(), self.to_floats())?)
     }
 
     /// Converts from a tensor of the engine.
-    pub fn of_host(t: &HostTensor) -> Self {
+    pub(crate) fn of_host(t: &HostTensor) -> Self {
         Self { dims: t.dims().to_vec(), elements: Elements::Float(t.data().to_vec()) }
     }
 }
 
 /// Number of elements. Dimensions beside a zero are bounded too, so that no partial product overflows.
-pub fn count(dims: &[usize]) -> Result<usize, Reason> {
+pub(crate) fn count(dims: &[usize]) -> Result<usize, Reason> {
     let wrong = || Reason::from(format!("dimensions {dims:?} are too many or too large"));
     if dims.len() > MAX_RANK {
         return Err(wrong());
@@ -137,7 +137,7 @@ pub fn count(dims: &[usize]) -> Result<usize, Reason> {
 }
 
 /// Strides of a row-major tensor, in elements.
-pub fn strides(dims: &[usize]) -> Vec<usize> {
+pub(crate) fn strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     for i in (1..dims.len()).rev() {
         strides[i - 1] = strides[i] * dims[i].max(1);
@@ -146,12 +146,12 @@ pub fn strides(dims: &[usize]) -> Vec<usize> {
 }
 
 /// ONNX's name of an element type.
-pub fn type_name(code: i32) -> String {
+pub(crate) fn type_name(code: i32) -> String {
     DataType::try_from(code).map_or(format!("type {code}"), |t| format!("{t:?}").to_lowercase())
 }
 
 /// Reads a tensor of the file. `external` is its content if it is stored in another file.
-pub fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Reason> {
+pub(crate) fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Reason> {
     let dims = proto.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
     let dims = dims.map_err(|_| Reason::from(format!("negative dimensions {:?}", proto.dims)))?;
     let requested = count(&dims)?;

@@ -21,7 +21,7 @@ pub(crate) struct Tile {
 impl Tile {
     /// The best tile for `copies` GEMMs of `rows` x `columns` on a device. `texture` says whether the column operand
     /// can be a texture where textures are used; the weights always can.
-    pub fn choose(target: &Target, rows: usize, columns: usize, copies: usize, texture: bool) -> Self {
+    pub(super) fn choose(target: &Target, rows: usize, columns: usize, copies: usize, texture: bool) -> Self {
         let matrix = target.matrix().unwrap_or(0) as usize;
         let lanes = target.policy.broadcast_lanes.unwrap_or(8) as usize;
         // With few rows a GEMM is bound by memory, and half of a matrix would be empty.
@@ -103,7 +103,7 @@ impl Tile {
 
     /// The tile for 1 to 3 input channels, where vec4s of K are gathered: each invocation stages one column. With more
     /// columns Intel's compiler spills, and such layers are bound by memory anyway.
-    pub fn gathering(self) -> Self {
+    pub(super) fn gathering(self) -> Self {
         Self { rows: 64, column_blocks: 16, path: OperandPath::Workgroup, ..self }
     }
 
@@ -115,12 +115,12 @@ impl Tile {
     }
 
     /// As [`Tile::packed`], for `steps` gathered vec4s.
-    pub fn packed_gathered(steps: usize) -> usize {
+    pub(super) fn packed_gathered(steps: usize) -> usize {
         Self::gathered(steps).1
     }
 
     /// As [`Tile::constants`], for `steps` vec4s gathered from taps of `channels` channels.
-    pub fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
+    pub(super) fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
         key.with("TM", self.rows as u32)
             .with("TN", self.column_blocks as u32)
             .flag("WHOLE", rows.is_multiple_of(self.rows))
@@ -129,18 +129,18 @@ impl Tile {
     }
 
     /// K blocks of the packed weights for a tap of `steps` K blocks.
-    pub fn packed(self, steps: usize) -> usize {
+    pub(super) fn packed(self, steps: usize) -> usize {
         steps.next_multiple_of(self.staged(steps))
     }
 
     /// Columns of the tile.
-    pub fn columns(self) -> usize {
+    pub(super) fn columns(self) -> usize {
         self.column_blocks * 8
     }
 
     /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number of
     /// blocks.
-    pub fn dispatches(self, target: &Target, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub(super) fn dispatches(self, target: &Target, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (blocks, max) = (columns.div_ceil(self.columns()), target.caps.max_workgroups.max(1) as usize);
         (0..blocks).step_by(max).map(move |first| (first, max.min(blocks - first)))
     }
@@ -149,12 +149,12 @@ impl Tile {
     /// weights are read again for the next columns. That pays off if the weights, of `steps` vec4s per row in `tiles`
     /// tiles of rows, are smaller than the `input` of one image, in vec4s. Measured on a software driver at 128 x 128:
     /// 320 to 576 channels take 152 ms without and 109 ms with it, 128 to 4 x 64 channels 57 ms and 29 ms.
-    pub fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
+    pub(super) fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
         tiles > 1 && tiles * steps * self.rows < input
     }
 
     /// Adds the tile's constants to the key of a GEMM kernel with `rows` rows and `steps` K blocks per tap.
-    pub fn constants(self, key: KernelKey, rows: usize, steps: usize) -> KernelKey {
+    pub(super) fn constants(self, key: KernelKey, rows: usize, steps: usize) -> KernelKey {
         let key = key
             .with("TM", self.rows as u32)
             .with("TN", self.column_blocks as u32)
@@ -172,7 +172,7 @@ impl Tile {
     }
 
     /// The order of the packed weights.
-    pub fn order(self) -> TileOrder {
+    pub(super) fn order(self) -> TileOrder {
         TileOrder { rows: self.rows, interleaved: self.path == OperandPath::Workgroup && !self.narrow() }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Statistics {
 
 impl Statistics {
     /// Statistics of groups of `images` images each.
-    pub fn of(x: &HostTensor, images: usize) -> Result<Self> {
+    pub(super) fn of(x: &HostTensor, images: usize) -> Result<Self> {
         let s = x.shape()?;
         let mut all = Vec::with_capacity(s.n / images * s.c);
         for first in (0..s.n).step_by(images) {
@@ -71,7 +71,7 @@ impl Statistics {
     }
 
     /// Mean and variance of a channel in the first group.
-    pub fn of_channel(&self, c: usize) -> (f64, f64) {
+    pub(super) fn of_channel(&self, c: usize) -> (f64, f64) {
         self.all[c]
     }
 

@@ -21,12 +21,12 @@ pub(super) struct Table {
 
 impl Table {
     /// One input pixel per output pixel.
-    pub fn of_single(pixels: impl Iterator<Item = Option<usize>>) -> Self {
+    pub(super) fn of_single(pixels: impl Iterator<Item = Option<usize>>) -> Self {
         Self { taps: 1, entries: pixels.map(|p| (p, 1.0)).collect() }
     }
 
     /// From rows of `taps` entries each.
-    pub fn of_rows(taps: usize, rows: impl Iterator<Item = Vec<(usize, f64)>>) -> Self {
+    pub(super) fn of_rows(taps: usize, rows: impl Iterator<Item = Vec<(usize, f64)>>) -> Self {
         Self { taps, entries: rows.flatten().map(|(p, w)| (Some(p), w)).collect() }
     }
 

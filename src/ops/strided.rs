@@ -19,7 +19,7 @@ pub(super) struct Strided {
 
 impl Strided {
     /// A tensor of `dims` with its axes permuted.
-    pub fn permuted(dims: &[usize], order: &[usize]) -> Self {
+    pub(super) fn permuted(dims: &[usize], order: &[usize]) -> Self {
         let mut strides = vec![1i64; dims.len()];
         for i in (1..dims.len()).rev() {
             strides[i - 1] = strides[i] * dims[i] as i64;
@@ -30,7 +30,7 @@ impl Strided {
     }
 
     /// The dispatch that computes output 0 from input 0.
-    pub fn lower(&self, cx: &mut Lowering) -> Result<()> {
+    pub(super) fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, o) = (cx.input(0), cx.output(0));
         if self.dims.len() > AXES {
             let what = format!("{} ({s} to {o})", cx.label);

@@ -16,7 +16,7 @@ pub(super) struct Arena {
 impl Arena {
     const CHUNK: u64 = 64 << 20;
 
-    pub fn new(
+    pub(super) fn new(
         gpu: &Gpu,
         label: &str,
         usage: wgpu::BufferUsages,
@@ -47,17 +47,17 @@ impl Arena {
         Self { buffers: chunks.iter().map(make).collect(), regions }
     }
 
-    pub fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
+    pub(super) fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
         let (buffer, offset, size) = self.regions[region];
         bind(&self.buffers[buffer], offset, size)
     }
 
-    pub fn write(&self, gpu: &Gpu, region: usize, data: &[u8]) {
+    pub(super) fn write(&self, gpu: &Gpu, region: usize, data: &[u8]) {
         let (buffer, offset, _) = self.regions[region];
         gpu.queue().write_buffer(&self.buffers[buffer], offset, data);
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.buffers.iter().map(wgpu::Buffer::size).sum()
     }
 }
@@ -122,7 +122,7 @@ pub(super) enum Memory {
 
 impl Memory {
     /// Slot `index` of a plan.
-    pub fn slot(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
+    pub(super) fn slot(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
         let slot = &plan.slots[index];
         match slot.kind {
             SlotKind::Buffer => {}
@@ -160,7 +160,7 @@ impl Memory {
     }
 
     /// A range of a buffer, a whole texture, or the texture over that range.
-    pub fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
+    pub(super) fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
         match self {
             Self::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
             Self::Aliased(buffer, textures) => match textures.get(&(offset, size)) {
@@ -171,7 +171,7 @@ impl Memory {
         }
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Buffer(buffer) | Self::Aliased(buffer, _) => buffer.size(),
             Self::Texture(texture) => texture.bytes(),
@@ -187,7 +187,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    pub fn new(gpu: &Gpu, planned: &[PlannedWeights]) -> Result<Self> {
+    pub(super) fn new(gpu: &Gpu, planned: &[PlannedWeights]) -> Result<Self> {
         let mut sizes = Vec::new();
         let mut each = Vec::with_capacity(planned.len());
         for w in planned {
@@ -204,14 +204,14 @@ impl Weights {
         Ok(Self { arena, each })
     }
 
-    pub fn binding(&self, i: usize) -> wgpu::BindingResource<'_> {
+    pub(super) fn binding(&self, i: usize) -> wgpu::BindingResource<'_> {
         match &self.each[i] {
             Place::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
             Place::Region(region) => self.arena.binding(*region),
         }
     }
 
-    pub fn write(&self, gpu: &Gpu, i: usize, packed: Vec<f32>) {
+    pub(super) fn write(&self, gpu: &Gpu, i: usize, packed: Vec<f32>) {
         match &self.each[i] {
             Place::Texture(texture) => texture.write(gpu, packed),
             Place::Region(region) => self.arena.write(gpu, *region, bytemuck::cast_slice(&packed)),
@@ -219,13 +219,13 @@ impl Weights {
     }
 
     /// Writes weights stored as `f16`, which are never in a texture.
-    pub fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
+    pub(super) fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
         if let Place::Region(region) = &self.each[i] {
             self.arena.write(gpu, *region, bytemuck::cast_slice(packed));
         }
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let texture = |p: &Place| match p {
             Place::Texture(texture) => texture.bytes(),
             Place::Region(_) => 0,

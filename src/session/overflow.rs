@@ -35,7 +35,7 @@ pub(super) struct Overflow {
 }
 
 impl Overflow {
-    pub fn new(gpu: &Gpu, plan: &Plan) -> Self {
+    pub(super) fn new(gpu: &Gpu, plan: &Plan) -> Self {
         let stride = gpu.caps().storage_alignment.max(4);
         let size = stride * plan.nodes.len().max(1) as u64;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
@@ -45,21 +45,21 @@ impl Overflow {
         Self { words, staging, stride }
     }
 
-    pub fn binding(&self, node: usize) -> wgpu::BindingResource<'_> {
+    pub(super) fn binding(&self, node: usize) -> wgpu::BindingResource<'_> {
         super::bind(&self.words, node as u64 * self.stride, 4)
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         2 * self.words.size()
     }
 
     /// Clears all words.
-    pub fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
+    pub(super) fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.clear_buffer(&self.words, 0, None);
     }
 
     /// Fails with [`Error::F16Range`] if a kernel set its word, naming the layers in order.
-    pub async fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
+    pub(super) async fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
         let (what, size) = ("reading the overflow guard", self.words.size());
         let spare = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take();
         let staging = spare.unwrap_or_else(|| transfer::staging(gpu, size));

@@ -27,7 +27,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// The bounds for files of at most `bytes` inflated bytes.
-    pub const fn of(bytes: u64) -> Self {
+    pub(super) const fn of(bytes: u64) -> Self {
         Self { bytes, harmless: HARMLESS }
     }
 }

@@ -21,7 +21,7 @@ pub struct ModelMetadata {
     /// Architecture id: `unet`, `unetpp` or `unet3p`.
     pub arch: String,
     /// The architecture's constructor arguments (names as in PyTorch reference code); absent ones have defaults.
-    pub config: serde_json::Value,
+    pub config: Value,
     /// How pixels become network input.
     #[serde(default)]
     pub normalisation: Normalisation,
@@ -134,7 +134,7 @@ pub enum Normalisation {
 
 impl Normalisation {
     /// From a setting: JSON as in metadata, or the bare name of a kind without parameters.
-    pub(crate) fn from_setting(value: &serde_json::Value) -> Result<Self> {
+    pub(crate) fn from_setting(value: &Value) -> Result<Self> {
         let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
         serde_json::from_value(value).map_err(|e| Error::invalid(Hint::model_option("normalisation"), e.to_string()))
     }

@@ -32,7 +32,7 @@ pub(super) enum ReadableZip {
 
 impl ReadableZip {
     /// The file's own path, or that of a copy if the crate would misread the archive.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let Some((directory_end, end_record)) = misread(&mut file)? else { return Ok(Self::AsIs(path.to_path_buf())) };
         file.rewind()?;
@@ -43,7 +43,7 @@ impl ReadableZip {
         Ok(Self::Copy(copy))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::AsIs(path) => path,
             Self::Copy(file) => file.path(),

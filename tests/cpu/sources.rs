@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, PartialEq)]
-pub enum Token {
+pub(crate) enum Token {
     Word(String),
     /// `::`
     Path,
@@ -14,7 +14,7 @@ pub enum Token {
 }
 
 /// Words, marks and strings of a source text, without comments and character literals.
-pub fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -90,7 +90,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-pub fn word(t: Option<&Token>) -> Option<&str> {
+pub(crate) fn word(t: Option<&Token>) -> Option<&str> {
     match t {
         Some(Token::Word(w)) => Some(w),
         _ => None,
@@ -98,7 +98,7 @@ pub fn word(t: Option<&Token>) -> Option<&str> {
 }
 
 /// Number of tokens of a bracketed group that starts at `t[0]`.
-pub fn group(t: &[Token]) -> usize {
+pub(crate) fn group(t: &[Token]) -> usize {
     let mut depth = 0;
     for (i, token) in t.iter().enumerate() {
         match token {
@@ -114,7 +114,7 @@ pub fn group(t: &[Token]) -> usize {
 }
 
 /// Removes `#[cfg(test)] mod name { .. }`; also returns the names of `#[cfg(test)] mod name;`.
-pub fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+pub(crate) fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     let marker = tokens("#[cfg(test)]");
     let mut names = Vec::new();
     let mut i = 0;
@@ -151,12 +151,12 @@ pub fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
 }
 
 /// The folder of the package.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Files under `folder` with `extension`: relative path and text.
-pub fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -173,7 +173,7 @@ pub fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
 }
 
 /// Files declared by `#[cfg(test)] mod name;`: `name.rs` beside or below the declaring file, or its `#[path]` forms.
-pub fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
+pub(crate) fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (path, text) in all {
         let dir = path.rsplit_once('/').map_or(String::new(), |(d, _)| format!("{d}/"));

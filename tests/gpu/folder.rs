@@ -10,35 +10,35 @@ use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::testing::random_parameter;
 
 /// Result of a run of the program.
-pub struct Run {
+pub(crate) struct Run {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// A folder in which the program runs.
-pub struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
     /// A small grey image.
-    pub fn image(&self, name: &str) {
+    pub(crate) fn image(&self, name: &str) {
         let noise = |x: u32, y: u32| ((x * 37 + y * 91 + x * y) % 251) as u8;
         ImageBuffer::from_fn(24, 20, |x, y| Luma([noise(x, y)])).save(self.path(name)).unwrap();
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unet"));
         for name in ["RUST_LOG", "RUST_BACKTRACE", "UNET_DEVICE", "XDG_RUNTIME_DIR"] {
             command.env_remove(name);
@@ -47,14 +47,14 @@ impl Folder {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         let output = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     /// Runs a command that must fail with one line and leave no files; returns the line.
-    pub fn error(&self, args: &[&str]) -> String {
+    pub(crate) fn error(&self, args: &[&str]) -> String {
         let files = || std::fs::read_dir(self.0.path()).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
         let before = files().len();
         let r = self.run(args);
@@ -67,14 +67,14 @@ impl Folder {
     }
 
     /// Runs a command line that must be a usage error.
-    pub fn usage(&self, args: &[&str], part: &str) {
+    pub(crate) fn usage(&self, args: &[&str], part: &str) {
         let r = self.run(args);
         assert_eq!((r.code, r.stdout.as_str()), (2, ""), "{args:?}: {}", r.stderr);
         assert!(r.stderr.contains(part), "{args:?}: {}", r.stderr);
     }
 
     /// A checkpoint with random parameters of the network `sound`, changed by `change`; `metadata` may be invalid.
-    pub fn model(&self, name: &str, metadata: Value, sound: (&str, Value), change: impl FnOnce(&mut Tensors)) {
+    pub(crate) fn model(&self, name: &str, metadata: Value, sound: (&str, Value), change: impl FnOnce(&mut Tensors)) {
         let architecture = parse(sound.0, &sound.1).unwrap();
         let size = architecture.size_rule().minimum;
         let graph = whole_graph(&*architecture, 1, size, size).unwrap();
@@ -92,10 +92,10 @@ impl Folder {
     }
 
     /// A small U-Net.
-    pub fn unet(&self, name: &str, config: Value, change: impl FnOnce(&mut Tensors)) {
+    pub(crate) fn unet(&self, name: &str, config: Value, change: impl FnOnce(&mut Tensors)) {
         self.model(name, json!({ "arch": "unet", "config": config }), ("unet", config.clone()), change);
     }
 }
 
 /// Dimensions and elements of tensors by name.
-pub type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;

@@ -20,7 +20,7 @@ const LIBRARIES: [&str; 7] = [
 ];
 
 /// Whether every llvmpipe that the Vulkan loader may find is faster with 512-bit vectors.
-pub fn gains_from_512_bits() -> bool {
+pub(super) fn gains_from_512_bits() -> bool {
     let versions: Vec<_> = manifests(|name| std::env::var_os(name)).iter().map(|m| version_of(m)).collect();
     gains(&versions)
 }

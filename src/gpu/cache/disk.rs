@@ -63,7 +63,7 @@ pub(in crate::low_level::gpu) struct DiskCache {
 
 impl DiskCache {
     /// `None` if the backend cannot cache pipelines.
-    pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, folder: &Path) -> Option<Self> {
+    pub(crate) fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, folder: &Path) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
@@ -78,13 +78,13 @@ impl DiskCache {
     }
 
     /// The cache to create pipelines with.
-    pub fn cache(&self) -> &wgpu::PipelineCache {
+    pub(crate) fn cache(&self) -> &wgpu::PipelineCache {
         &self.cache
     }
 
     /// Stores the cache if there are more pipelines than last time. If the disk is full or write-protected, the next start
     /// compiles again.
-    pub fn save(&self, pipelines: usize) {
+    pub(crate) fn save(&self, pipelines: usize) {
         if self.stored.swap(pipelines, Ordering::Relaxed) >= pipelines {
             return;
         }

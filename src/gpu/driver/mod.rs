@@ -17,7 +17,7 @@ pub struct Alias {
 }
 
 /// A requested texture: its first byte, its columns and rows.
-pub type Region = (u64, [u32; 2]);
+pub(super) type Region = (u64, [u32; 2]);
 
 /// Whether the device has aliased memory. Only llvmpipe is probed: it finishes each dispatch before it begins the next.
 pub(super) fn has_aliased_memory(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> bool {

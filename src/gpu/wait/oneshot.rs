@@ -36,7 +36,7 @@ impl<T> std::fmt::Debug for Receiver<T> {
 }
 
 impl<T> Sender<T> {
-    pub fn send(self, value: T) {
+    pub(super) fn send(self, value: T) {
         self.put(State::Sent(value));
     }
 

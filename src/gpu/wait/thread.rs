@@ -24,7 +24,7 @@ pub(in super::super) struct Waiter {
 }
 
 impl Waiter {
-    pub fn start(device: &wgpu::Device) -> Self {
+    pub(crate) fn start(device: &wgpu::Device) -> Self {
         let (requests, received) = mpsc::channel::<Request>();
         let device = device.clone();
         let work = move || {

@@ -19,7 +19,7 @@ struct Upsampled {
 
 /// Splits a convolution over upsampled sources (and plain ones): a convolution over the plain sources, then for each
 /// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] added to the result so far.
-pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
     let costs = target.preset().resize;
     graph.rebuild(|cx, node| {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };

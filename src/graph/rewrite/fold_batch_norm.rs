@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// `BN(conv(x, w) + b) = conv(x, scale w) + (scale b + shift)`, where the convolution feeds nothing else and has no
 /// activation of its own.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
         let Some(bn) = node.op.as_op::<BatchNorm2d>() else { return Ok(None) };
@@ -29,7 +29,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
 }
 
 /// Emits `conv` with folded parameters; `out_axis` is the weight's axis of output channels.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "the parts of one node, named at each of two calls")]
 fn fold(
     cx: &mut Rebuild<'_>,
     conv: &Node,

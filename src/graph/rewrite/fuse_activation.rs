@@ -6,7 +6,7 @@ use crate::ops::{Conv2d, ConvTranspose2d, FusedConvTranspose2d, Op, Unary};
 use std::sync::Arc;
 
 /// `act(conv(x))` in one op, where the convolution has no other reader.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
         let function = node.op.as_op::<Unary>().map(|u| u.kind).filter(|f| f.is_fusable());

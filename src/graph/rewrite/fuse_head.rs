@@ -5,7 +5,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Conv2d, ExportNchw, FusedConv2d, Head2d, HeadOutput, MaskOut, Softmax};
 
 /// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where the values between have no other reader.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
         let old = cx.old;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// `max_pool2d(conv(x), 2)`, next to `conv(x)` for the skip connection. In ceil mode only if it makes no difference.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
     let pools = |node: &Node| {
         let op = node.op.as_op::<MaxPool2d>()?;
         let s = graph.shape(node.inputs[0]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Only unpadded
 /// convolutions read crops in place: a padded one needs zeros around the crop.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(crate) fn rewrite(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|cx, node| {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
         let conv = &fused.conv;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// `conv(.., resize(x), ..)` for 3x3 convolutions and a factor of 2, where `resize(x)` has no other reader. Winograd's
 /// input transform computes the pixels it needs, from 16 to 25 instead of reading 36; other kernels upsample into
 /// scratch memory.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };

@@ -34,23 +34,23 @@ pub(super) struct ChunkCache {
 }
 
 impl ChunkCache {
-    pub fn new(max: u64) -> Self {
+    pub(super) fn new(max: u64) -> Self {
         Self { max, bytes: 0, clock: 0, chunks: HashMap::new() }
     }
 
-    pub fn resize(&mut self, max: u64) {
+    pub(super) fn resize(&mut self, max: u64) {
         self.max = max;
         self.shrink();
     }
 
-    pub fn get(&mut self, key: Key) -> Option<Arc<Chunk>> {
+    pub(super) fn get(&mut self, key: Key) -> Option<Arc<Chunk>> {
         self.clock += 1;
         let entry = self.chunks.get_mut(&key)?;
         entry.0 = self.clock;
         Some(entry.1.clone())
     }
 
-    pub fn put(&mut self, key: Key, chunk: Arc<Chunk>) {
+    pub(super) fn put(&mut self, key: Key, chunk: Arc<Chunk>) {
         self.clock += 1;
         self.bytes += chunk.bytes();
         if let Some((_, old)) = self.chunks.insert(key, (self.clock, chunk)) {

@@ -83,7 +83,7 @@ impl Header {
 }
 
 impl<R: Read + Seek> Directories<R> {
-    pub fn new(mut reader: R) -> Result<Self> {
+    pub(super) fn new(mut reader: R) -> Result<Self> {
         let mut head = [0; 8];
         let length = reader.seek(SeekFrom::End(0))?;
         reader.seek(SeekFrom::Start(0))?;
@@ -123,7 +123,7 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// The directory at an offset.
-    pub fn read(&mut self, offset: u64) -> Result<Directory> {
+    pub(super) fn read(&mut self, offset: u64) -> Result<Directory> {
         let header = self.header;
         let (count, start, size) = match header.wide {
             true => (header.u64(self.at(offset)?), offset.saturating_add(8), 20),
@@ -177,7 +177,7 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// Unsigned integers; `None` if the tag is missing.
-    pub fn unsigned(&mut self, directory: &Directory, tag: u16) -> Result<Option<Vec<u64>>> {
+    pub(super) fn unsigned(&mut self, directory: &Directory, tag: u16) -> Result<Option<Vec<u64>>> {
         let header = self.header;
         let Some((kind, bytes)) = self.stored(directory, tag)? else { return Ok(None) };
         Ok(Some(match kind {
@@ -190,17 +190,17 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// Unsigned integers; `None` if the tag is missing, empty, of another type, or cut off.
-    pub fn whole(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u64>> {
+    pub(super) fn whole(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u64>> {
         self.unsigned(directory, tag).ok().flatten().filter(|values| !values.is_empty())
     }
 
     /// The first of the integer values.
-    pub fn number(&mut self, directory: &Directory, tag: u16) -> Option<u64> {
+    pub(super) fn number(&mut self, directory: &Directory, tag: u16) -> Option<u64> {
         self.whole(directory, tag)?.first().copied()
     }
 
     /// Values of 32 or 64-bit floats.
-    pub fn floats(&mut self, directory: &Directory, tag: u16) -> Option<Vec<f64>> {
+    pub(super) fn floats(&mut self, directory: &Directory, tag: u16) -> Option<Vec<f64>> {
         let header = self.header;
         let (kind, bytes) = self.bytes(directory, tag)?;
         match kind {
@@ -211,7 +211,7 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// The first rational value: numerator and denominator.
-    pub fn fraction(&mut self, directory: &Directory, tag: u16) -> Option<[u32; 2]> {
+    pub(super) fn fraction(&mut self, directory: &Directory, tag: u16) -> Option<[u32; 2]> {
         let header = self.header;
         match self.bytes(directory, tag)? {
             (5, bytes) => match *bytes {
@@ -223,7 +223,7 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// Text up to its first zero. If it is not UTF-8, it is decoded as Latin-1, which older programs wrote.
-    pub fn text(&mut self, directory: &Directory, tag: u16) -> Option<String> {
+    pub(super) fn text(&mut self, directory: &Directory, tag: u16) -> Option<String> {
         let (kind, mut bytes) = self.bytes(directory, tag)?;
         if !matches!(kind, 1 | 2 | 7) {
             return None;
@@ -235,12 +235,12 @@ impl<R: Read + Seek> Directories<R> {
     }
 
     /// The underlying reader.
-    pub fn inner(&mut self) -> &mut R {
+    pub(super) fn inner(&mut self) -> &mut R {
         &mut self.reader
     }
 
     /// Text as stored, including its zeros.
-    pub fn raw_text(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u8>> {
+    pub(super) fn raw_text(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u8>> {
         self.bytes(directory, tag).and_then(|(kind, bytes)| (kind == 2).then_some(bytes))
     }
 }
@@ -251,12 +251,12 @@ impl Directory {
         self.entries.iter().find(|e| e.tag == tag && width(e.kind) > 0)
     }
 
-    pub fn has(&self, tag: u16) -> bool {
+    pub(super) fn has(&self, tag: u16) -> bool {
         self.find(tag).is_some()
     }
 
     /// Number of values of a tag.
-    pub fn count(&self, tag: u16) -> Option<u64> {
+    pub(super) fn count(&self, tag: u16) -> Option<u64> {
         self.find(tag).map(|e| e.count)
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct NpyImage {
 }
 
 impl NpyImage {
-    pub fn open(file: FileSource, mut reader: Reader) -> Result<Self> {
+    pub(super) fn open(file: FileSource, mut reader: Reader) -> Result<Self> {
         let source = file.as_source();
         let head = reader.fill_buf().map_err(|e| Error::io(source.path, e))?;
         check_npy_header(head).map_err(|e| source.error(e))?;

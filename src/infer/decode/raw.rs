@@ -26,7 +26,12 @@ pub(super) struct RawLayout {
 
 impl RawLayout {
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
-    pub fn read(&self, source: &Source, file: &mut (impl Read + Seek), [x0, y0, w, h]: [usize; 4]) -> Result<Image> {
+    pub(super) fn read(
+        &self,
+        source: &Source,
+        file: &mut (impl Read + Seek),
+        [x0, y0, w, h]: [usize; 4],
+    ) -> Result<Image> {
         self.info.check_inside(x0, y0, w, h)?;
         let len = w * h * self.info.channels;
         let pixels = match self.info.sample {

@@ -305,7 +305,7 @@ proptest! {
 
 #[test]
 fn files_bytes_and_readers_give_the_same() {
-    let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let folders = ["fixtures/images", "fixtures/labels", "fixtures/layouts", "fixtures/calibration", "images"];
     let mut read = 0;
     for entry in folders.iter().flat_map(|f| std::fs::read_dir(assets.join(f)).unwrap()) {

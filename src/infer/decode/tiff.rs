@@ -69,7 +69,7 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 }
 
 impl TiffImage {
-    pub fn open(source: FileSource, reader: Reader, page: usize, level: usize) -> Result<Self> {
+    pub(super) fn open(source: FileSource, reader: Reader, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
         let (decoder, orientation, current, places, planes, described, raw) = guarded(&s, || {
             let mut decoder = TiffDecoder::new(&s, reader)?;

@@ -21,13 +21,13 @@ pub(super) struct Shown {
 
 impl Shown {
     /// `contrast`: the values shown as black and white.
-    pub fn new(folder: &Path, contrast: [f64; 2]) -> Self {
+    pub(super) fn new(folder: &Path, contrast: [f64; 2]) -> Self {
         let Scratch { file, folder } = Scratch::new(folder);
         Self { file: BufWriter::with_capacity(1 << 16, file), folder, contrast }
     }
 
     /// Appends the next rows of the image.
-    pub fn push(&mut self, rows: &Image) -> Result<()> {
+    pub(super) fn push(&mut self, rows: &Image) -> Result<()> {
         let levels = Levels::new(self.contrast, rows.pixels().unit());
         let mut write =
             || (0..rows.width() * rows.height()).try_for_each(|i| self.file.write_all(&levels.rgb(rows, i)));
@@ -35,7 +35,7 @@ impl Shown {
     }
 
     /// Writes the overlay, a PNG file.
-    pub fn write(mut self, output: &Output, instances: &mut Instances) -> Result<()> {
+    pub(super) fn write(mut self, output: &Output, instances: &mut Instances) -> Result<()> {
         self.file.seek(SeekFrom::Start(0)).map_err(failed(&self.folder))?;
         let (width, size) = (instances.width(), (instances.width(), instances.height()));
         let file = PngFile::create(output, size, (png::ColorType::Rgb, png::BitDepth::Eight), None)?;

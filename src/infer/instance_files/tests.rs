@@ -106,7 +106,7 @@ fn lengths_and_world_coordinates() {
     let path = dir.path().join("out");
     let write = |kind: &dyn InstanceWriter, source: &Source| {
         write_instances(&path, kind, &mut ring(), source)?;
-        Ok::<_, crate::error::Error>(std::fs::read_to_string(&path).unwrap())
+        Ok::<_, Error>(std::fs::read_to_string(&path).unwrap())
     };
     let table = write(&Table, &source).unwrap();
     let mut lines = table.lines();
@@ -121,7 +121,7 @@ fn lengths_and_world_coordinates() {
     let first: Vec<f64> = lines.next().unwrap().split(',').skip(11).map(|v| v.parse().unwrap()).collect();
     assert_eq!(first[..5], [1.0, 1.0, 0.25, 1.5, 0.75]);
     assert_eq!(first[6..], [105.0, 47.0]);
-    let geojson: serde_json::Value = serde_json::from_str(&write(&GeoJson, &source).unwrap()).unwrap();
+    let geojson: Value = serde_json::from_str(&write(&GeoJson, &source).unwrap()).unwrap();
     assert_eq!(geojson["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32632");
     let ring = geojson["features"].as_array().unwrap().iter().find(|f| f["properties"]["name"] == "1").unwrap();
     assert_eq!(ring["properties"]["measurements"]["Area µm^2"], 1.0);

@@ -51,7 +51,7 @@ impl Instances {
         let channels = samples.as_ref().map_or(0, |s| s.channels());
         let mut next_samples = samples.map(Samples::read).transpose()?;
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
-        let (width, max) = (self.width, self.memory / std::mem::size_of::<InstanceRun>() as u64);
+        let (width, max) = (self.width, self.memory / size_of::<InstanceRun>() as u64);
         let mut open: HashMap<u32, Instance> = HashMap::new();
         let (mut open_runs, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
@@ -85,8 +85,8 @@ impl Instances {
                         largest.number,
                         largest.place()
                     ),
-                    needed: mib(open_runs * std::mem::size_of::<InstanceRun>() as u64),
-                    limit: format!("{} of memory", mib(max * std::mem::size_of::<InstanceRun>() as u64)),
+                    needed: mib(open_runs * size_of::<InstanceRun>() as u64),
+                    limit: format!("{} of memory", mib(max * size_of::<InstanceRun>() as u64)),
                 });
             }
             complete.sort_unstable();

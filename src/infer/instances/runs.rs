@@ -59,7 +59,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         Self { file: spool(IN_MEMORY, folder), folder: folder.to_path_buf() }
     }
 }
@@ -76,12 +76,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path) -> Self {
         let Scratch { file, folder } = Scratch::new(folder);
         Self { file: BufWriter::with_capacity(1 << 16, file), folder }
     }
 
-    pub fn push(&mut self, row: &[Run]) -> Result<()> {
+    pub(super) fn push(&mut self, row: &[Run]) -> Result<()> {
         let count = (row.len() as u32).to_le_bytes();
         let mut write = || {
             self.file.write_all(&count)?;
@@ -91,7 +91,7 @@ impl Rows {
     }
 
     /// Reads from the first row; each call of the returned function yields the next row.
-    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<Run>) -> Result<()> + '_> {
+    pub(super) fn read(&mut self) -> Result<impl FnMut(&mut Vec<Run>) -> Result<()> + '_> {
         let Self { file, folder } = self;
         file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
         let mut reader = BufReader::with_capacity(1 << 16, file.get_mut());
@@ -130,12 +130,12 @@ struct Band {
 }
 
 impl Bands {
-    pub fn new(folder: &Path, height: u32) -> Self {
+    pub(super) fn new(folder: &Path, height: u32) -> Self {
         let bands = vec![Band::default(); height.div_ceil(BAND) as usize];
         Self { scratch: Scratch::new(folder), bands, end: 0 }
     }
 
-    pub fn push(&mut self, y: u32, run: Run) -> Result<()> {
+    pub(super) fn push(&mut self, y: u32, run: Run) -> Result<()> {
         let Some(band) = self.bands.get_mut((y / BAND) as usize) else { return Ok(()) };
         band.buffered.push((y, run));
         if band.buffered.len() < BUFFERED {
@@ -152,7 +152,7 @@ impl Bands {
     }
 
     /// Reads from the first row; each call of the returned function yields the next row.
-    pub fn read(&mut self) -> impl FnMut(&mut Vec<Run>) -> Result<()> + '_ {
+    pub(super) fn read(&mut self) -> impl FnMut(&mut Vec<Run>) -> Result<()> + '_ {
         let mut loaded: Vec<(u32, Run)> = Vec::new();
         let (mut y, mut at) = (0u32, 0usize);
         move |row| {

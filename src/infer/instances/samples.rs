@@ -23,21 +23,21 @@ pub(super) struct Samples<T = f32> {
 }
 
 impl<T: Pod> Samples<T> {
-    pub fn new(folder: &Path, width: usize, channels: usize) -> Self {
+    pub(super) fn new(folder: &Path, width: usize, channels: usize) -> Self {
         let Scratch { file, folder } = Scratch::new(folder);
         Self { file: BufWriter::with_capacity(1 << 16, file), folder, width, channels, rows: 0, of: PhantomData }
     }
 
-    pub fn channels(&self) -> usize {
+    pub(super) fn channels(&self) -> usize {
         self.channels
     }
 
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Stores the samples (channel, column) of a row that lie in runs.
-    pub fn push(&mut self, runs: &[Run], planes: &[T]) -> Result<()> {
+    pub(super) fn push(&mut self, runs: &[Run], planes: &[T]) -> Result<()> {
         if planes.len() != self.width * self.channels {
             let reason = format!("{} samples are not {} of {} channels", planes.len(), self.width, self.channels);
             return Err(Error::invalid("objects", reason));
@@ -60,7 +60,7 @@ impl<T: Pod> Samples<T> {
     }
 
     /// Reads from the first row; each call of the returned function yields the next row, planar, with 0 outside runs.
-    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<T>) -> Result<()> + '_> {
+    pub(super) fn read(&mut self) -> Result<impl FnMut(&mut Vec<T>) -> Result<()> + '_> {
         let Self { file, folder, width, channels, .. } = self;
         file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
         let mut reader = BufReader::with_capacity(1 << 16, file.get_mut());

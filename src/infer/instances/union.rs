@@ -50,25 +50,25 @@ pub(in crate::low_level::infer) struct Numbered {
 impl Union {
     /// For an image of this size. With `holes`, background is labelled too, and [`Union::finish`] assigns holes to the
     /// instances around them.
-    pub fn new(width: u32, height: u32, connectivity: Connectivity, holes: bool) -> Self {
+    pub(crate) fn new(width: u32, height: u32, connectivity: Connectivity, holes: bool) -> Self {
         let sets = Sets { parent: vec![0], class: vec![0], area: vec![0], last: vec![0] };
         let holes = holes.then(|| Holes { open: vec![false], ..Default::default() });
         Self { width, height, diagonal: connectivity == Connectivity::Eight, sets, holes, above: Vec::new(), y: 0 }
     }
 
     /// Number of provisional labels.
-    pub fn labels(&self) -> usize {
+    pub(crate) fn labels(&self) -> usize {
         self.sets.parent.len() - 1
     }
 
     /// Bytes of memory in use.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let holes = self.holes.as_ref().map_or(0, |h| h.open.len() + 16 * h.adjacent.capacity());
         (20 * self.sets.parent.capacity() + 12 * self.above.capacity() + holes) as u64
     }
 
     /// Processes the classes of the next row, and returns its runs with provisional labels.
-    pub fn row(&mut self, classes: impl Iterator<Item = u32>, runs: &mut Vec<Run>) {
+    pub(crate) fn row(&mut self, classes: impl Iterator<Item = u32>, runs: &mut Vec<Run>) {
         runs.clear();
         // Until labelled, runs hold their class.
         for (x, class) in classes.enumerate() {
@@ -145,7 +145,7 @@ impl Union {
 
     /// Numbers the instances of at least `min_area` pixels from 1 in the order of their first pixels. A hole is
     /// background that does not touch the image's edge and adjoins one instance only; it becomes part of that instance.
-    pub fn finish(mut self, min_area: u64) -> Numbered {
+    pub(crate) fn finish(mut self, min_area: u64) -> Numbered {
         let count = self.sets.parent.len();
         // The instance around each hole, at the hole's root.
         let mut around = vec![0u32; if self.holes.is_some() { count } else { 0 }];

@@ -87,7 +87,7 @@ fn find(histogram: &[u64], rank: u64) -> (usize, u64) {
 }
 
 impl Collector {
-    pub fn new(info: SourceInfo, requested: StatisticsRequest) -> Self {
+    pub(crate) fn new(info: SourceInfo, requested: StatisticsRequest) -> Self {
         let samples = info.channels;
         // Interleaved samples of several channels count as a longer row of one channel.
         let info = match requested.joint {
@@ -116,7 +116,7 @@ impl Collector {
     }
 
     /// Number of passes over the image.
-    pub fn passes(&self) -> usize {
+    pub(crate) fn passes(&self) -> usize {
         match self.info.sample {
             Sample::F32 if self.requested.deviation || !self.requested.percentiles.is_empty() => 2,
             _ => 1,
@@ -124,7 +124,7 @@ impl Collector {
     }
 
     /// Processes the next rows of the image.
-    pub fn see(&mut self, rows: &Image) -> Result<()> {
+    pub(crate) fn see(&mut self, rows: &Image) -> Result<()> {
         let (c, first) = (self.info.channels, self.rows);
         self.rows += rows.height();
         match rows.pixels() {
@@ -165,7 +165,7 @@ impl Collector {
     }
 
     /// Starts the next pass from the top of the image.
-    pub fn next_pass(&mut self) {
+    pub(crate) fn next_pass(&mut self) {
         (self.pass, self.rows) = (self.pass + 1, 0);
         let ranks: Vec<u64> = self.requested.percentiles.iter().flat_map(|&q| self.place(q).0).collect();
         for channel in &mut self.channels {
@@ -189,7 +189,7 @@ impl Collector {
 
     /// Percentiles of a channel: the order statistic at `(n - 1) q / 100`, interpolated linearly between neighbours, as
     /// is numpy's default.
-    pub fn percentiles(&self, channel: usize) -> Vec<f64> {
+    pub(crate) fn percentiles(&self, channel: usize) -> Vec<f64> {
         let channel = if self.requested.joint { 0 } else { channel };
         let mix = |a: f64, b: f64, t: f64| if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) };
         let of = |rank| self.channels.get(channel).map_or(0.0, |c| c.at(rank));
@@ -198,7 +198,7 @@ impl Collector {
     }
 
     /// Moments of a channel.
-    pub fn moments(&self, channel: usize) -> Moments {
+    pub(crate) fn moments(&self, channel: usize) -> Moments {
         let channel = if self.requested.joint { 0 } else { channel };
         match self.channels.get(channel) {
             None => Moments { min: 0.0, max: 0.0, mean: 0.0, std: 0.0 },

@@ -6,7 +6,7 @@ use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::Image;
 
 /// A source with a channel kind and channel names.
-pub struct Described {
+pub(crate) struct Described {
     pub source: Box<dyn ImageSource>,
     pub kind: ChannelKind,
     pub names: Vec<String>,

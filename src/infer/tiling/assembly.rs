@@ -60,7 +60,7 @@ pub(in crate::low_level::infer) struct TileIndex {
 
 impl TilePositions {
     /// Number of tiles.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len() * self.columns.len()
     }
 
@@ -142,7 +142,7 @@ pub(in crate::low_level::infer) struct Windows<'a> {
 
 impl Windows<'_> {
     /// A tile's place and the raw pixels it needs, planar.
-    pub fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
+    pub(crate) fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
         let SourceInfo { width, height, .. } = self.source.info();
         let rows = source_window(start[0], h, height);
         let columns = source_window(start[1], w, width);
@@ -173,13 +173,13 @@ pub(in crate::low_level::infer) struct Emitter<'a, 'b> {
 }
 
 impl<'a, 'b> Emitter<'a, 'b> {
-    pub fn new(info: &'a BandInfo, needs: Needs, sinks: &'a mut [&'b mut dyn BandSink]) -> Result<Self> {
+    pub(crate) fn new(info: &'a BandInfo, needs: Needs, sinks: &'a mut [&'b mut dyn BandSink]) -> Result<Self> {
         sinks.iter_mut().try_for_each(|s| s.start(info))?;
         Ok(Self { info, needs, sinks, counts: vec![0; info.classes.len()], next: 0 })
     }
 
     /// Emits the next `rows` rows: ids, and probability planes with a distance of `stride` rows from plane to plane.
-    pub fn rows(
+    pub(crate) fn rows(
         &mut self,
         source: &mut dyn ImageSource,
         rows: usize,
@@ -251,7 +251,7 @@ impl From<&TileGrid> for TilePositions {
 }
 
 impl<'a> Exact<'a> {
-    pub fn new(grid: &'a TileGrid) -> Self {
+    pub(crate) fn new(grid: &'a TileGrid) -> Self {
         Self { grid, ids: Ids::U8(Vec::new()), values: Vec::new() }
     }
 }

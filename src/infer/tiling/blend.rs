@@ -28,7 +28,7 @@ pub(in crate::low_level::infer) struct BlendAxis {
 
 impl BlendAxis {
     /// Covers `length` pixels with tiles of `tile` pixels.
-    pub fn new(length: usize, tile: usize) -> Self {
+    pub(crate) fn new(length: usize, tile: usize) -> Self {
         let left = length.saturating_sub(tile);
         let count = (2 * left).div_ceil(tile.max(1)) + 1;
         let step = if count > 1 { left as f64 / (count - 1) as f64 } else { 0.0 };
@@ -53,7 +53,7 @@ pub(in crate::low_level::infer) struct BlendGrid {
 }
 
 impl BlendGrid {
-    pub fn new([height, width]: [usize; 2], [h, w]: [usize; 2]) -> Self {
+    pub(crate) fn new([height, width]: [usize; 2], [h, w]: [usize; 2]) -> Self {
         Self { rows: BlendAxis::new(height, h), columns: BlendAxis::new(width, w) }
     }
 }
@@ -76,7 +76,7 @@ pub(in crate::low_level::infer) struct Blended<'a> {
 }
 
 impl<'a> Blended<'a> {
-    pub fn new(grid: &'a BlendGrid, rule: MaskRule, decision: usize) -> Self {
+    pub(crate) fn new(grid: &'a BlendGrid, rule: MaskRule, decision: usize) -> Self {
         Self { grid, rule, decision, sums: Vec::new() }
     }
 }

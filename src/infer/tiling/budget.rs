@@ -41,7 +41,7 @@ pub(in crate::low_level::infer) struct BudgetedImage<'a> {
 }
 
 impl<'a> Budget<'a> {
-    pub fn new(
+    pub(crate) fn new(
         source: &dyn ImageSource,
         options: &SegmentOptions,
         BudgetedImage { info, needs, channels, runs }: BudgetedImage<'a>,
@@ -55,13 +55,13 @@ impl<'a> Budget<'a> {
     }
 
     /// Cache size in bytes for the source, for tiles of this many rows.
-    pub fn cache(&self, rows: usize) -> u64 {
+    pub(crate) fn cache(&self, rows: usize) -> u64 {
         let requested = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
         requested.min(self.memory / CACHE_SHARE)
     }
 
     /// Host bytes for another tile of this size in a batch.
-    pub fn tile(&self, [h, w]: [usize; 2]) -> u64 {
+    pub(crate) fn tile(&self, [h, w]: [usize; 2]) -> u64 {
         let pixels = h as u64 * w as u64;
         // The window as read, as planes, in place, and as uploaded; results as downloaded and as read.
         let channels = self.channels as u64;
@@ -79,7 +79,7 @@ impl<'a> Budget<'a> {
     }
 
     /// Host bytes while tiles of this size are processed.
-    pub fn host(&self, [h, w]: [usize; 2]) -> u64 {
+    pub(crate) fn host(&self, [h, w]: [usize; 2]) -> u64 {
         let (probabilities, decision, transfers) = (self.probabilities(), self.decision(), self.tile([h, w]));
         // The row of tiles being filled, and the slice of it for sinks.
         let rows = h.min(self.info.height) as u64 * self.info.width as u64;
@@ -92,7 +92,7 @@ impl<'a> Budget<'a> {
     }
 
     /// Bytes left for the device. Fails if the host alone exceeds the limit; the error refers to the tile as `name`.
-    pub fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
+    pub(crate) fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
         let host = self.host(window);
         if host < self.memory {
             return Ok(self.memory - host);
@@ -105,7 +105,7 @@ impl<'a> Budget<'a> {
     }
 
     /// The memory limit and the host's part of it, for an error message.
-    pub fn shared(&self, window: [usize; 2]) -> String {
+    pub(crate) fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
         format!("{}, of which the image and its results take {host}", of_memory(self.memory))
     }

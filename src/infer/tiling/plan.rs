@@ -67,7 +67,7 @@ pub(in crate::low_level::infer) enum Cut {
 
 impl Cut {
     /// Where the tiles lie.
-    pub fn positions(&self) -> TilePositions {
+    pub(crate) fn positions(&self) -> TilePositions {
         match self {
             Self::Exact(grid) => grid.into(),
             Self::Blended(grid) => grid.into(),
@@ -75,7 +75,7 @@ impl Cut {
     }
 
     /// Creates the assembly of the tiles. If they are averaged, `rule` decides on `planes` planes.
-    pub fn assembly(&self, rule: MaskRule, planes: usize) -> Box<dyn Assembly + '_> {
+    pub(crate) fn assembly(&self, rule: MaskRule, planes: usize) -> Box<dyn Assembly + '_> {
         match self {
             Self::Exact(grid) => Box::new(Exact::new(grid)),
             Self::Blended(grid) => Box::new(Blended::new(grid, rule, planes)),
@@ -114,18 +114,18 @@ pub(in crate::low_level::infer) struct TilePlanner {
 }
 
 impl TilePlanner {
-    pub fn new(ensemble: Ensemble) -> Self {
+    pub(crate) fn new(ensemble: Ensemble) -> Self {
         Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false }
     }
 
     /// Whether the models can be tiled exactly.
-    pub fn tileability(&self) -> Result<Tileability> {
+    pub(crate) fn tileability(&self) -> Result<Tileability> {
         self.ensemble.tileability(tileability)
     }
 
     /// Plans the tiles of an image. `others` are the budgets of further images of the same size that run with it, if
     /// each is a single tile.
-    pub fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
+    pub(crate) fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
         let cut = self.cut(request)?;
         let positions = cut.positions();
         let (shape, count) = (positions.shape, positions.len());
@@ -138,7 +138,7 @@ impl TilePlanner {
     }
 
     /// Takes the plans of a kind of tile, if it is the last that was found to fit.
-    pub fn take_planned(&mut self, kind: &TileKind) -> Vec<PlannedGraph> {
+    pub(crate) fn take_planned(&mut self, kind: &TileKind) -> Vec<PlannedGraph> {
         self.planned.take().filter(|p| p.0 == *kind).map_or_else(Vec::new, |p| p.1)
     }
 

@@ -16,7 +16,7 @@ const HARMLESS: u64 = 64 << 20;
 const MAX_RATIO: u64 = 200;
 
 /// An open package.
-pub struct Archive {
+pub(super) struct Archive {
     input: Input,
     zip: ZipArchive<Reader>,
     /// Entry index by name, without a leading `./`.
@@ -24,7 +24,7 @@ pub struct Archive {
 }
 
 /// The name of a file inside a package, without a leading `./`; `None` if it is absolute or leaves the package.
-pub fn inside(name: &str) -> Option<&str> {
+pub(super) fn inside(name: &str) -> Option<&str> {
     let name = name.strip_prefix("./").unwrap_or(name);
     let plain = !name.is_empty() && !name.starts_with('/') && !name.contains(['\\', ':', '\0']);
     (plain && !name.split('/').any(|part| part == "..")).then_some(name)
@@ -32,7 +32,7 @@ pub fn inside(name: &str) -> Option<&str> {
 
 impl Archive {
     /// Opens a zip archive. Fails if a name points outside of it or occurs twice.
-    pub fn open(input: &Input) -> Result<Self> {
+    pub(super) fn open(input: &Input) -> Result<Self> {
         let bad = |reason: String| Error::file(input.name(), reason);
         // Report a missing or unreadable file as such, not as a damaged archive.
         input.open()?;
@@ -54,12 +54,12 @@ impl Archive {
     }
 
     /// The first of `names` that exists.
-    pub fn first<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+    pub(super) fn first<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
         names.iter().copied().find(|n| self.entries.contains_key(*n))
     }
 
     /// Reads a file of at most `max` bytes and checks its checksum, if given.
-    pub fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
+    pub(super) fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
         let input = self.input.clone();
         let bad = |reason: String| Error::file(input.name(), format!("`{}`: {reason}", escaped(name)));
         let at = inside(name).and_then(|n| self.entries.get(n)).copied();
@@ -88,6 +88,6 @@ impl Archive {
 }
 
 /// Escapes and truncates a text from a package for use in messages.
-pub fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.chars().take(120).flat_map(char::escape_debug).collect()
 }

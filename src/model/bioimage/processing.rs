@@ -165,7 +165,7 @@ fn is_channel(axis: &str, tensor: &Described) -> bool {
 
 /// Converts preprocessing for a network of `channels` input channels to a normalisation, with notes on deviations.
 /// Unsupported steps are errors that name them.
-pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(Normalisation, Vec<String>)> {
+pub(super) fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(Normalisation, Vec<String>)> {
     let (mut all, mut notes) = (Vec::new(), Vec::new());
     for (i, step) in steps.iter().enumerate() {
         all.push(match step.name.as_str() {
@@ -206,7 +206,7 @@ pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(No
 }
 
 /// Converts postprocessing. Unsupported steps are errors that name them.
-pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
+pub(super) fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
     let mut out = Vec::new();
     for step in steps {
         let binary = matches!(out.last(), Some(Post::Binarize(_)));

@@ -20,7 +20,7 @@ pub struct Sizes {
 
 /// The sizes of `input` that `network` accepts, as rows and columns of the image. A transposed network takes columns
 /// first.
-pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Sizes> {
+pub(super) fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Sizes> {
     let mut rule = network.size_rule();
     let mut fixed = network.fixed_size();
     if input.transposed() {
@@ -63,7 +63,7 @@ pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Size
 }
 
 /// Checks that the output's sizes are those that the network produces from its input.
-pub fn check_output(sizes: &Sizes, input: &Described, output: &Described) -> Result<()> {
+pub(super) fn check_output(sizes: &Sizes, input: &Described, output: &Described) -> Result<()> {
     let lost = 2 * sizes.rule.margin;
     for (i, ((size, fixed), axis)) in output.size.iter().zip(sizes.fixed).zip(AXES).enumerate() {
         let wrong = |reason: String| Err(Error::invalid(format!("axis `{axis}` of outputs"), reason));

@@ -75,7 +75,7 @@ pub struct Described {
 }
 
 /// Whether a tensor of a description has rows and columns.
-pub fn is_image(tensor: &Value) -> bool {
+pub(super) fn is_image(tensor: &Value) -> bool {
     let letters = letters(tensor).unwrap_or_default();
     letters.iter().any(|l| l == "y") && letters.iter().any(|l| l == "x")
 }

@@ -22,7 +22,7 @@ fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn network_of(out_channels: usize) -> Model {
     let network = UNet { width: 2, depth: 2, padding: Padding::Same, out_channels, ..UNet::default() };
-    let graph = crate::model::whole_graph(&network, 1, 4, 4).unwrap();
+    let graph = whole_graph(&network, 1, 4, 4).unwrap();
     let tensor = |(name, dims): (&str, &[usize])| (name.to_string(), random_parameter(name, dims).unwrap());
     let weights = graph.parameters().map(tensor).collect();
     let metadata = ModelMetadata::parse(r#"{"arch": "unet", "config": {}}"#).unwrap();
@@ -146,7 +146,7 @@ fn version_5_with_a_state_dict() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("w.safetensors");
     let weights = network().weights().clone();
-    crate::weights::save(&path, &Checkpoint { weights, ..Checkpoint::default() }, StoredType::F32).unwrap();
+    weights::save(&path, &Checkpoint { weights, ..Checkpoint::default() }, StoredType::F32).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let model = opened(V5, &[("weights.safetensors", &bytes)]).unwrap();
     assert_eq!((model.weights(), model.architecture.invalid_margin()), (network().weights(), [8, 8]));

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::weights::Normalisation;
 
 /// The dialect; it counts levels from 1 and calls the bottom `bottleneck`.
-pub struct BrainSegmentation;
+pub(super) struct BrainSegmentation;
 
 fn depth(keys: &Shapes) -> usize {
     keys.count(1, |i| format!("encoder{i}.enc{i}conv1.weight"))

@@ -18,7 +18,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
 ];
 
 /// Why a checkpoint is not supported, if it belongs to a known network.
-pub fn recognise(keys: &Shapes) -> Option<String> {
+pub(super) fn recognise(keys: &Shapes) -> Option<String> {
     let (name, _) = FOREIGN.iter().find(|(_, prefixes)| prefixes.iter().all(|p| keys.any(p)))?;
     Some(format!(
         "a checkpoint of {name}, whose architecture is defined only in its code; export it with `torch.onnx.export` and open the ONNX file"

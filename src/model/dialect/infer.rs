@@ -6,27 +6,27 @@ use serde_json::{Value, json};
 
 /// Options, in display order.
 #[derive(Default)]
-pub struct Settings(pub Vec<Setting>);
+pub(super) struct Settings(pub Vec<Setting>);
 
 impl Settings {
     /// Adds an option that follows from the file.
-    pub fn inferred(&mut self, key: &str, value: impl Into<Value>) {
+    pub(super) fn inferred(&mut self, key: &str, value: impl Into<Value>) {
         self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Inferred });
     }
 
     /// Adds an option that does not, with the reason for its value.
-    pub fn assumed(mut self, key: &str, value: impl Into<Value>, reason: &str) -> Self {
+    pub(super) fn assumed(mut self, key: &str, value: impl Into<Value>, reason: &str) -> Self {
         self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Assumed(reason.into()) });
         self
     }
 
     /// The value of an option.
-    pub fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|s| s.key == key).map(|s| &s.value)
     }
 
     /// Whether the decoder upsamples bilinearly.
-    pub fn is_bilinear(&self) -> bool {
+    pub(super) fn is_bilinear(&self) -> bool {
         self.get("up") == Some(&json!("bilinear"))
     }
 
@@ -61,7 +61,7 @@ fn need(shapes: &Shapes, key: &str, axis: usize) -> Result<usize> {
 }
 
 /// Infers all options of a U-Net except padding, `align_corners` and the order of concatenation.
-pub fn unet(shapes: &Shapes) -> Result<Settings> {
+pub(super) fn unet(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     s.common(shapes, "enc.0", "head")?;
     let levels = shapes.count(0, |i| format!("enc.{i}.conv2.weight"));
@@ -110,7 +110,7 @@ pub fn unet(shapes: &Shapes) -> Result<Settings> {
 }
 
 /// Infers all options of a U-Net++ except `align_corners` and the order of concatenation.
-pub fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
+pub(super) fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     let rows = shapes.count(0, |i| format!("node.x{i}_0.conv2.weight"));
     let depth = rows.saturating_sub(1);
@@ -124,7 +124,7 @@ pub fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
 }
 
 /// Infers all options of a U-Net 3+ except `align_corners`, the activation and the place of the gate.
-pub fn unet_3_plus(shapes: &Shapes) -> Result<Settings> {
+pub(super) fn unet_3_plus(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     s.common(shapes, "enc.0", "head.0")?;
     let levels = shapes.count(0, |i| format!("enc.{i}.conv2.weight"));

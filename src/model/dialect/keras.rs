@@ -8,7 +8,7 @@ use crate::tensor::HostTensor;
 use crate::weights::Normalisation;
 
 /// The dialect.
-pub struct KerasNested;
+pub(super) struct KerasNested;
 
 /// Splits `conv11_1/conv11_1/kernel:0`, `conv11_1.kernel` or `conv11_1.weight` into layer and role.
 fn split(key: &str) -> Option<(&str, &'static str)> {

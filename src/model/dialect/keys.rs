@@ -65,7 +65,7 @@ impl Shapes {
 }
 
 /// Strips common prefixes repeatedly. Returns the prefix, the tensors without it, and the names that lack it.
-pub fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, Vec<String>) {
+pub(super) fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, Vec<String>) {
     let (mut prefix, mut outside) = (String::new(), Vec::new());
     let mut inner: Vec<(String, HostTensor)> = weights.into_iter().collect();
     while let Some(p) = common_prefix(&inner) {
@@ -94,21 +94,21 @@ fn common_prefix(tensors: &[(String, HostTensor)]) -> Option<&'static str> {
 }
 
 /// A note on which of several networks in a checkpoint is used.
-pub fn companions(prefix: &str, outside: &[String]) -> Option<String> {
+pub(super) fn companions(prefix: &str, outside: &[String]) -> Option<String> {
     let companion = COMPANIONS.iter().find(|c| outside.iter().any(|k| k.contains(*c)))?;
     let (used, other) = (prefix.trim_end_matches('.'), companion.trim_end_matches('.'));
     Some(format!("it holds `{used}` and `{other}`; `{used}` is used"))
 }
 
 /// Splits off a leading number: `3.weight` gives `(3, ".weight")`.
-pub fn number(text: &str) -> Option<(usize, &str)> {
+pub(super) fn number(text: &str) -> Option<(usize, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     Some((digits.parse().ok()?, rest))
 }
 
 /// Maps the indices of a double convolution in a `Sequential` to names: 0, 1, 3, 4 to `conv1`, `bn1`, `conv2`, `bn2`.
-pub fn sequential(text: &str) -> Option<String> {
+pub(super) fn sequential(text: &str) -> Option<String> {
     let (slot, rest) = number(text)?;
     let part = match slot {
         0 => "conv1",

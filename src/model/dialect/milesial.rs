@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::weights::Normalisation;
 
 /// The dialect, including the names of 2018 and 2019 (`mpconv`).
-pub struct Milesial;
+pub(super) struct Milesial;
 
 impl Milesial {
     fn depth(keys: &Shapes) -> usize {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::weights::Normalisation;
 
 /// The dialect of canonical names.
-pub struct Native;
+pub(super) struct Native;
 
 const DEFAULT: &str = "this program's default; the file has no metadata";
 

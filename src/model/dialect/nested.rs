@@ -7,9 +7,9 @@ use crate::error::{Message, Result};
 use crate::weights::Normalisation;
 
 /// `NestedUNet`.
-pub struct NestedUNet;
+pub(super) struct NestedUNet;
 /// `UNet` from the same source file: encoder `conv{i}_0`, decoder along the anti-diagonal.
-pub struct PlainUNet;
+pub(super) struct PlainUNet;
 
 const UP: &str = "its nn.Upsample has align_corners=True";
 const IMAGES: &str = "albumentations' Normalize, followed by / 255";

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::weights::Normalisation;
 
 /// The dialect; it counts levels from 1.
-pub struct UNet3Plus;
+pub(super) struct UNet3Plus;
 
 /// Returns names that begin with `conv.` or `bn.`.
 fn layer(text: &str) -> Option<&str> {

@@ -66,7 +66,7 @@ impl Ending {
 
 /// The interpretation of an output.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
+pub(super) struct Decision {
     /// How it is converted to probabilities.
     pub ending: Ending,
     /// Factor by which probabilities are scaled, such as 255.
@@ -84,7 +84,7 @@ const MAX_IDS: usize = 256;
 
 impl Decision {
     /// As set by the user.
-    pub fn set(ending: Ending) -> Self {
+    pub(super) fn set(ending: Ending) -> Self {
         let scale = match ending {
             Ending::AfterSigmoid255 | Ending::AfterSoftmax255 => 255.0,
             _ => 1.0,
@@ -93,7 +93,7 @@ impl Decision {
     }
 
     /// As inferred from the file's arithmetic, for an output of `channels` channels.
-    pub fn of(reading: &Reading, channels: usize) -> Self {
+    pub(super) fn of(reading: &Reading, channels: usize) -> Self {
         let [lo, hi] = reading.bounds;
         let single = channels == 1;
         let compete = reading.compete;
@@ -145,18 +145,18 @@ impl Decision {
     }
 
     /// The setting for a report of assumptions.
-    pub fn setting(&self) -> Setting {
+    pub(super) fn setting(&self) -> Setting {
         let origin = self.reason.clone().map_or(Origin::Set, Origin::Assumed);
         Setting { key: "activation".into(), value: json!(self.ending.name()), origin }
     }
 
     /// Whether the output is logits.
-    pub fn of_logits(&self) -> bool {
+    pub(super) fn of_logits(&self) -> bool {
         matches!(self.ending, Ending::Sigmoid | Ending::Softmax)
     }
 
     /// Classes of the mask for an output of `channels` channels.
-    pub fn classes(&self, channels: usize) -> usize {
+    pub(super) fn classes(&self, channels: usize) -> usize {
         match self.ending {
             Ending::ClassIds => self.ids,
             ending if ending.competes() => channels.max(2),
@@ -165,7 +165,7 @@ impl Decision {
     }
 
     /// Adds the conversion to probabilities. Returns them with the mask rule.
-    pub fn probability(&self, graph: &mut Graph, value: ValueId) -> Result<(ValueId, MaskRule)> {
+    pub(super) fn probability(&self, graph: &mut Graph, value: ValueId) -> Result<(ValueId, MaskRule)> {
         let label = "probability";
         let channels = graph.shape(value).c;
         let mut p = match self.ending {

@@ -58,18 +58,18 @@ impl Files<'_> {
 impl<'a> ExternalData<'a> {
     /// Reads from the folder of the model's file.
     #[cfg(feature = "std-fs")]
-    pub fn in_folder(path: &Path) -> Self {
+    pub(super) fn in_folder(path: &Path) -> Self {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self { files: Files::Folder(folder.to_path_buf()), sizes: HashMap::new(), bytes_read: 0 }
     }
 
     /// Reads from `files`, by name.
-    pub fn in_memory(files: &'a BTreeMap<String, Arc<[u8]>>) -> Self {
+    pub(super) fn in_memory(files: &'a BTreeMap<String, Arc<[u8]>>) -> Self {
         Self { files: Files::Memory(files), sizes: HashMap::new(), bytes_read: 0 }
     }
 
     /// The bytes of a tensor if it is stored in another file.
-    pub fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
+    pub(super) fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
         if proto.data_location != 1 {
             return Ok(None);
         }

@@ -31,7 +31,7 @@ impl Moves {
 }
 
 /// Why no axis order of the input works.
-pub enum Stuck {
+pub(super) enum Stuck {
     /// The input itself is not supported.
     Reason(Reason),
     /// The nodes that cannot be translated in the most likely order.
@@ -40,7 +40,7 @@ pub enum Stuck {
 
 /// Finds the axis order of the input and sets it in `parts`. `translated` translates the parts for a size of its choice
 /// and returns that size.
-pub fn find(
+pub(super) fn find(
     parts: &mut Parts,
     requested: Option<Layout>,
     mut translated: impl FnMut(&Parts) -> Result<(Graph, [usize; 2]), Vec<Failure>>,

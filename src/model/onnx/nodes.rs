@@ -13,12 +13,12 @@ use crate::tensor::{HostTensor, Layout};
 use std::collections::{HashMap, HashSet};
 
 /// Name prefix of constants that are not parameters.
-pub const CONSTANT: &str = "const/";
+pub(super) const CONSTANT: &str = "const/";
 /// The end of an axis, whatever its length.
 const TO_THE_END: i64 = i64::MAX;
 
 /// A parameter as an ONNX tensor.
-pub fn tensor(name: &str, t: &HostTensor) -> TensorProto {
+pub(super) fn tensor(name: &str, t: &HostTensor) -> TensorProto {
     TensorProto {
         dims: t.dims().iter().map(|&d| d as i64).collect(),
         data_type: DataType::Float as i32,
@@ -52,7 +52,7 @@ fn pair(values: [usize; 2]) -> [i64; 2] {
 }
 
 /// Emits ONNX nodes in the order of the graph.
-pub struct Emitter<'a> {
+pub(super) struct Emitter<'a> {
     graph: &'a Graph,
     /// The ONNX name of every value so far.
     names: HashMap<ValueId, String>,
@@ -63,7 +63,7 @@ pub struct Emitter<'a> {
 
 impl<'a> Emitter<'a> {
     /// Reserves the names of inputs, parameters and outputs.
-    pub fn new(graph: &'a Graph) -> Self {
+    pub(super) fn new(graph: &'a Graph) -> Self {
         let sources = graph.ids().filter(|&id| graph.producer(id).is_none());
         let names: HashMap<_, _> = sources.map(|id| (id, graph.value(id).name.clone())).collect();
         let used_names = names.values().cloned().chain(graph.outputs().iter().map(|o| o.0.clone())).collect();
@@ -71,12 +71,12 @@ impl<'a> Emitter<'a> {
     }
 
     /// The nodes, and the constants that they read.
-    pub fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    pub(super) fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
         (self.nodes, self.constants)
     }
 
     /// Emits all nodes and the outputs.
-    pub fn emit(&mut self) -> Result<()> {
+    pub(super) fn emit(&mut self) -> Result<()> {
         for node in self.graph.nodes() {
             let inputs: Vec<String> = node.inputs.iter().map(|&v| self.name(v)).collect::<Result<_>>()?;
             let output = self.node(node, &inputs)?;

@@ -21,7 +21,7 @@ const SMALL: usize = 4096;
 
 /// The contents of a file's network.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// Nodes that the outputs depend on.
     pub nodes: Vec<NodeProto>,
     /// Opset version.
@@ -58,7 +58,7 @@ pub struct Parts {
 
 impl Parts {
     /// Extracts the network of a file; `tensors` are its initialisers and constants. Also returns the weights.
-    pub fn new(
+    pub(super) fn new(
         model: ModelProto,
         graph: GraphProto,
         tensors: HashMap<String, Tensor>,
@@ -129,7 +129,7 @@ impl Parts {
     }
 
     /// Sets the axis order of the input. Fails if the number of channels is then unknown, or not as requested.
-    pub fn arrange(&mut self, layout: Layout) -> Result<(), Reason> {
+    pub(super) fn arrange(&mut self, layout: Layout) -> Result<(), Reason> {
         let mut dims = layout.dims(&self.file_dims);
         let [requested, first] = self.channels;
         if let (Some(requested), Some(has)) = (requested, dims[1])
@@ -150,7 +150,7 @@ impl Parts {
     }
 
     /// The initialiser named `name`.
-    pub fn value(&self, name: &str) -> Option<Value> {
+    pub(super) fn value(&self, name: &str) -> Option<Value> {
         if let Some((tensor, name)) = self.known.get(name) {
             return Some(Value::Known(tensor.clone(), Some(name.clone())));
         }
@@ -158,17 +158,17 @@ impl Parts {
     }
 
     /// Whether the input has an integer type.
-    pub fn integer_pixels(&self) -> bool {
+    pub(super) fn integer_pixels(&self) -> bool {
         self.integer_type.is_some()
     }
 
     /// Default normalisation: none for an integer input, else [`Normalisation::Unit`].
-    pub fn normalisation(&self) -> Normalisation {
+    pub(super) fn normalisation(&self) -> Normalisation {
         if self.integer_type.is_some() { Normalisation::None } else { Normalisation::Unit }
     }
 
     /// The reason for [`Self::normalisation`].
-    pub fn pixels(&self) -> String {
+    pub(super) fn pixels(&self) -> String {
         match &self.integer_type {
             None => "the file does not say what it was trained with; integers are divided by the maximum of their type"
                 .into(),
@@ -177,12 +177,12 @@ impl Parts {
     }
 
     /// Whether the weights hold a tensor named `name`.
-    pub fn is_stored(&self, name: &str) -> bool {
+    pub(super) fn is_stored(&self, name: &str) -> bool {
         self.stored.contains_key(name)
     }
 
     /// If a tensor is small, removes it from the stored ones and returns true.
-    pub fn forget(&mut self, name: &str) -> bool {
+    pub(super) fn forget(&mut self, name: &str) -> bool {
         let small = self.known.contains_key(name);
         if small {
             self.stored.remove(name);
@@ -191,17 +191,17 @@ impl Parts {
     }
 
     /// Whether a node produces the value `name`.
-    pub fn is_made(&self, name: &str) -> bool {
+    pub(super) fn is_made(&self, name: &str) -> bool {
         self.producers.contains_key(name)
     }
 
     /// The node that produces a value.
-    pub fn producer_of(&self, name: &str) -> Option<&NodeProto> {
+    pub(super) fn producer_of(&self, name: &str) -> Option<&NodeProto> {
         self.producers.get(name).and_then(|&i| self.nodes.get(i))
     }
 
     /// Number of elements of all tensors of the file.
-    pub fn elements(&self) -> u64 {
+    pub(super) fn elements(&self) -> u64 {
         self.elements
     }
 }

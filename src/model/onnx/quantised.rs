@@ -13,11 +13,11 @@ use super::tensor::{Elements, Tensor};
 use std::collections::HashMap;
 
 /// Note in the report of a quantised file.
-pub const NOTE: &str = "quantised: its weights are read as floats, and values between layers are not rounded to integers; \
+pub(super) const NOTE: &str = "quantised: its weights are read as floats, and values between layers are not rounded to integers; \
                         results differ from an integer runtime's by that rounding";
 
 /// The name of the dequantised form of a value.
-pub fn real_form(name: &str) -> String {
+pub(super) fn real_form(name: &str) -> String {
     format!("{name}#real")
 }
 
@@ -30,7 +30,7 @@ struct Real {
 }
 
 /// State of the rewrite.
-pub struct Quantised<'a> {
+pub(super) struct Quantised<'a> {
     tensors: &'a mut HashMap<String, Tensor>,
     /// Types of tensors.
     kinds: &'a HashMap<String, i32>,
@@ -64,7 +64,7 @@ const MOVING: [&str; 13] = [
 ];
 
 /// Rewrites the nodes of a file; returns whether any were quantised.
-pub fn to_floats(
+pub(super) fn to_floats(
     nodes: Vec<NodeProto>,
     tensors: &mut HashMap<String, Tensor>,
     kinds: &HashMap<String, i32>,

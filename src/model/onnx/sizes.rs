@@ -7,16 +7,16 @@ use crate::tensor::Shape;
 use std::cell::Cell;
 
 /// Size in pixels that is tried first if the file fixes none, and the largest that is tried in the search for a rule.
-pub const PROBED: usize = 512;
+pub(super) const PROBED: usize = 512;
 /// Common training sizes, tried if [`PROBED`] does not translate.
-pub const OTHERS: [usize; 8] = [256, 384, 224, 128, 572, 320, 64, 1024];
+pub(super) const OTHERS: [usize; 8] = [256, 384, 224, 128, 572, 320, 64, 1024];
 /// Maximum cost of the search for sizes, in units of [`Translated::cost`](super::translate::Translated): about a
 /// hundred translations of the largest networks.
 const SEARCH: u64 = 1 << 28;
 
 /// The result of translating a network for one input size.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(super) struct Probe {
     /// The input's rows and columns.
     at: [usize; 2],
     /// The output.
@@ -31,7 +31,7 @@ pub struct Probe {
 
 impl Probe {
     /// The result for a graph with an input of `at` pixels.
-    pub fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
+    pub(super) fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
         let input = graph.inputs().next().map(|i| i.1);
         let both = |f: &dyn Fn(ValueId, usize) -> Option<usize>| {
             let input = input?;
@@ -48,12 +48,12 @@ impl Probe {
     }
 
     /// The same network with another input size and output shape.
-    pub fn resized(&self, at: [usize; 2], out: Shape) -> Self {
+    pub(super) fn resized(&self, at: [usize; 2], out: Shape) -> Self {
         Self { at, out, ..self.clone() }
     }
 
     /// Pixels lost on every side; `None` if output and input pixels do not correspond one to one.
-    pub fn margin(&self) -> Option<usize> {
+    pub(super) fn margin(&self) -> Option<usize> {
         let [h, w] = self.at;
         let lost = [h.checked_sub(self.out.h)?, w.checked_sub(self.out.w)?];
         if self.scale.iter().flatten().any(|s| s.0 != s.1) {
@@ -71,7 +71,7 @@ impl Probe {
     }
 
     /// Why the output does not give a class per input pixel.
-    pub fn unfit(&self) -> String {
+    pub(super) fn unfit(&self) -> String {
         let ([h, w], Shape { h: oh, w: ow, .. }) = (self.at, self.out);
         let result = format!("it produces {oh}x{ow} pixels from {h}x{w}");
         let times = |many: usize, few: usize| (many > few && many.is_multiple_of(few)).then(|| many / few);
@@ -95,7 +95,7 @@ impl Probe {
 
 /// Valid input sizes of a network.
 #[derive(Clone, Debug)]
-pub enum Sizes {
+pub(super) enum Sizes {
     /// A rule, or a fixed size.
     Rule(SizeRule),
     /// No rule was found, so sizes are tried on demand. All lose this many pixels on every side.
@@ -109,7 +109,7 @@ pub enum Sizes {
 /// power of two whose odd multiples translate, else the one that follows from the strides. Of the sizes modulo the
 /// step, those with the smallest margin are used; the minimum is the first that translates. `translated` returns the
 /// output shape and the cost; `failing` is the cost of a translation that fails.
-pub fn find(
+pub(super) fn find(
     fixed: [Option<usize>; 2],
     first: &Probe,
     failing: u64,
@@ -178,7 +178,7 @@ pub fn find(
 
 /// The smallest size of at least `min` rows and columns, approximately, for which `valid` is true; `known` is one such
 /// size.
-pub fn smallest(min: [usize; 2], known: [usize; 2], valid: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
+pub(super) fn smallest(min: [usize; 2], known: [usize; 2], valid: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
     const CLOSE: usize = 64;
     let candidates = |from: usize, known: usize| {
         let next = from.next_multiple_of(CLOSE);

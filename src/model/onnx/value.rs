@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A value of the file.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(super) enum Value {
     /// Computed by the network.
     Data(Data),
     /// A constant with known elements; with a name if it is an initialiser.
@@ -59,12 +59,12 @@ impl Data {
 
 impl Value {
     /// A tensor without a name.
-    pub fn known(t: Tensor) -> Self {
+    pub(super) fn known(t: Tensor) -> Self {
         Self::Known(Arc::new(t), None)
     }
 
     /// The elements, if they are known.
-    pub fn tensor(&self) -> Option<&Tensor> {
+    pub(super) fn tensor(&self) -> Option<&Tensor> {
         match self {
             Self::Known(t, _) => Some(t),
             _ => None,
@@ -72,7 +72,7 @@ impl Value {
     }
 
     /// Dimensions.
-    pub fn dims(&self) -> Vec<usize> {
+    pub(super) fn dims(&self) -> Vec<usize> {
         match self {
             Self::Data(d) => d.dims(),
             Self::Known(t, _) => t.dims.clone(),
@@ -82,7 +82,7 @@ impl Value {
 }
 
 /// The NCHW shape of a tensor of up to four dimensions: `[C]`, `[N, C]`, `[N, C, W]`, `[N, C, H, W]`.
-pub fn canonical(dims: &[usize]) -> Option<Shape> {
+pub(super) fn canonical(dims: &[usize]) -> Option<Shape> {
     Some(match *dims {
         [] => Shape::new(1, 1, 1, 1),
         [c] => Shape::new(1, c, 1, 1),
@@ -94,7 +94,7 @@ pub fn canonical(dims: &[usize]) -> Option<Shape> {
 }
 
 /// The axis of [`canonical`]'s shape that axis `axis` of `rank` becomes.
-pub fn canonical_axis(axis: usize, rank: usize) -> usize {
+pub(super) fn canonical_axis(axis: usize, rank: usize) -> usize {
     match rank {
         1 => 1,
         3 if axis == 2 => 3,
@@ -103,6 +103,6 @@ pub fn canonical_axis(axis: usize, rank: usize) -> usize {
 }
 
 /// The name of a node in messages and in the graph.
-pub fn label(node: &NodeProto) -> &str {
+pub(super) fn label(node: &NodeProto) -> &str {
     if !node.name.is_empty() { &node.name } else { node.output.iter().find(|o| !o.is_empty()).map_or("node", |o| o) }
 }

@@ -5,7 +5,7 @@ use crate::onnx::attributes::Attributes;
 use crate::onnx::tensor::{MAX_FOLDED, MAX_RANK, Tensor, count};
 
 /// The result of `Shape`, with its optional attributes `start` and `end`.
-pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
+pub(crate) fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
     let rank = dims.len() as i64;
     let at = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
     let (start, end) = (at(a.int("start").unwrap_or(0)), at(a.int("end").unwrap_or(rank)));
@@ -13,13 +13,13 @@ pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
 }
 
 /// Resolves axis `axis` of `rank`, counted from the end if negative.
-pub fn axis(axis: i64, rank: usize) -> Result<usize, Reason> {
+pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Reason> {
     let at = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(at).ok().filter(|&a| a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions").into())
 }
 
 /// Dimensions from integers.
-pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
+pub(crate) fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
     let dims: Option<Vec<usize>> = v.iter().map(|&d| usize::try_from(d).ok()).collect();
     let dims = dims.ok_or_else(|| Reason::from(format!("negative dimensions {v:?}")))?;
     count(&dims)?;
@@ -27,7 +27,7 @@ pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
 }
 
 /// Number of elements of a constant; fails above [`MAX_FOLDED`].
-pub fn bounded(dims: &[usize]) -> Result<usize, Reason> {
+pub(super) fn bounded(dims: &[usize]) -> Result<usize, Reason> {
     let n = count(dims)?;
     if n > MAX_FOLDED {
         return Err(format!("a constant of dimensions {dims:?} is larger than {MAX_FOLDED} elements").into());
@@ -36,7 +36,7 @@ pub fn bounded(dims: &[usize]) -> Result<usize, Reason> {
 }
 
 /// The dimensions of `Reshape`.
-pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Reason> {
+pub(crate) fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Reason> {
     if to.len() > MAX_RANK {
         return Err(format!("a reshape to {} dimensions", to.len()).into());
     }
@@ -62,13 +62,13 @@ pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usi
 }
 
 /// The dimensions of `Flatten`.
-pub fn flatten(dims: &[usize], at: i64) -> Result<Vec<usize>, Reason> {
+pub(crate) fn flatten(dims: &[usize], at: i64) -> Result<Vec<usize>, Reason> {
     let at = if at == dims.len() as i64 { dims.len() } else { axis(at, dims.len())? };
     Ok(vec![count(&dims[..at])?, count(&dims[at..])?])
 }
 
 /// The dimensions of `Unsqueeze`.
-pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Reason> {
+pub(crate) fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Reason> {
     let rank = dims.len() + axes.len();
     if rank > MAX_RANK {
         return Err(format!("{rank} dimensions").into());
@@ -81,7 +81,7 @@ pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Reason> {
 }
 
 /// The dimensions of `Squeeze`.
-pub fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
+pub(crate) fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
     let Some(axes) = axes else { return Ok(dims.iter().copied().filter(|&d| d != 1).collect()) };
     let axes = axes.iter().map(|&a| axis(a, dims.len())).collect::<Result<Vec<_>, _>>()?;
     if let Some(&a) = axes.iter().find(|&&a| dims[a] != 1) {
@@ -91,7 +91,7 @@ pub fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Reaso
 }
 
 /// The permutation of `Transpose`.
-pub fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
+pub(crate) fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
     let Some(perm) = perm else { return Ok((0..rank).rev().collect()) };
     let found = perm.iter().map(|&p| axis(p, rank)).collect::<Result<Vec<_>, _>>()?;
     let mut sorted = found.clone();
@@ -105,7 +105,7 @@ pub fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Reas
 
 /// A slice of an axis: `count` elements from `start`, `step` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub(crate) struct Range {
     /// First index.
     pub start: i64,
     /// Step; may be negative.
@@ -115,7 +115,7 @@ pub struct Range {
 }
 
 /// The slice of every axis for `Slice`. `list(name, input)` returns an attribute or an input.
-pub fn slice(
+pub(crate) fn slice(
     dims: &[usize],
     list: impl Fn(&str, usize) -> Result<Option<Vec<i64>>, Reason>,
 ) -> Result<Vec<Range>, Reason> {
@@ -151,7 +151,7 @@ pub fn slice(
 }
 
 /// The parts of `Split`: axis, start and length of each.
-pub fn split(
+pub(crate) fn split(
     dims: &[usize],
     a: Attributes<'_>,
     sizes: Option<&Tensor>,
@@ -182,7 +182,7 @@ pub fn split(
 }
 
 /// The dimensions two tensors broadcast to, as in NumPy.
-pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
     let rank = a.len().max(b.len());
     let get = |d: &[usize], i: usize| if i + d.len() < rank { 1 } else { d[i + d.len() - rank] };
     (0..rank)

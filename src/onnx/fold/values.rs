@@ -7,7 +7,7 @@ use crate::onnx::attributes::Attributes;
 use crate::onnx::proto::DataType;
 use crate::onnx::tensor::{Elements, MAX_FOLDED, Tensor, count, read, strides};
 
-pub fn constant(a: Attributes<'_>) -> Result<Tensor, Reason> {
+pub(super) fn constant(a: Attributes<'_>) -> Result<Tensor, Reason> {
     if let Some(t) = a.tensor("value") {
         if t.data_location == 1 {
             return Err("a constant in another file is not supported".into());
@@ -29,7 +29,7 @@ pub fn constant(a: Attributes<'_>) -> Result<Tensor, Reason> {
     Err("a constant that is neither a tensor nor a list of numbers".into())
 }
 
-pub fn cast(t: &Tensor, to: i64) -> Result<Tensor, Reason> {
+pub(super) fn cast(t: &Tensor, to: i64) -> Result<Tensor, Reason> {
     let kind = i32::try_from(to).ok().and_then(|v| DataType::try_from(v).ok());
     let elements = match kind {
         Some(DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16) => {
@@ -76,14 +76,14 @@ fn walk(dims: &[usize], strides: &[i64], origin: i64) -> impl Iterator<Item = us
     })
 }
 
-pub fn transpose(t: &Tensor, perm: &[usize]) -> Result<Tensor, Reason> {
+pub(super) fn transpose(t: &Tensor, perm: &[usize]) -> Result<Tensor, Reason> {
     let from = strides(&t.dims);
     let dims: Vec<usize> = perm.iter().map(|&p| t.dims[p]).collect();
     let by: Vec<i64> = perm.iter().map(|&p| from[p] as i64).collect();
     t.pick(dims.clone(), walk(&dims, &by, 0))
 }
 
-pub fn gather(t: &Tensor, indices: &Tensor, at: i64) -> Result<Tensor, Reason> {
+pub(super) fn gather(t: &Tensor, indices: &Tensor, at: i64) -> Result<Tensor, Reason> {
     let at = axis(at, t.dims.len())?;
     let n = t.dims[at] as i64;
     let list = indices.as_ints()?.iter().map(|&i| axis(i, n as usize)).collect::<Result<Vec<_>, _>>()?;
@@ -97,7 +97,7 @@ pub fn gather(t: &Tensor, indices: &Tensor, at: i64) -> Result<Tensor, Reason> {
     t.pick(dims, picked)
 }
 
-pub fn take_slices(t: &Tensor, ranges: &[Range]) -> Result<Tensor, Reason> {
+pub(super) fn take_slices(t: &Tensor, ranges: &[Range]) -> Result<Tensor, Reason> {
     let from = strides(&t.dims);
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     let by: Vec<i64> = ranges.iter().zip(&from).map(|(r, &s)| r.step.saturating_mul(s as i64)).collect();
@@ -105,7 +105,7 @@ pub fn take_slices(t: &Tensor, ranges: &[Range]) -> Result<Tensor, Reason> {
     t.pick(dims.clone(), walk(&dims, &by, origin))
 }
 
-pub fn concat(inputs: &[Option<&Tensor>], at: i64) -> Result<Tensor, Reason> {
+pub(super) fn concat(inputs: &[Option<&Tensor>], at: i64) -> Result<Tensor, Reason> {
     let parts: Option<Vec<&Tensor>> = inputs.iter().copied().collect();
     let parts = parts.filter(|p| !p.is_empty()).ok_or("an input is missing")?;
     let first = parts[0];
@@ -138,7 +138,7 @@ pub fn concat(inputs: &[Option<&Tensor>], at: i64) -> Result<Tensor, Reason> {
     Tensor { dims, elements }.checked()
 }
 
-pub fn spread(t: &Tensor, dims: &[usize]) -> Result<Tensor, Reason> {
+pub(super) fn spread(t: &Tensor, dims: &[usize]) -> Result<Tensor, Reason> {
     bounded(dims)?;
     let from = strides(&t.dims);
     let skip = dims.len().checked_sub(t.dims.len()).ok_or("broadcast to fewer dimensions")?;
@@ -151,7 +151,7 @@ pub fn spread(t: &Tensor, dims: &[usize]) -> Result<Tensor, Reason> {
     t.pick(dims.to_vec(), walk(dims, &by, 0))
 }
 
-pub fn tile(t: &Tensor, repeats: &[i64]) -> Result<Tensor, Reason> {
+pub(super) fn tile(t: &Tensor, repeats: &[i64]) -> Result<Tensor, Reason> {
     let repeats = lengths(repeats)?;
     if repeats.len() != t.dims.len() {
         return Err("repeats and input differ in rank".into());
@@ -163,7 +163,7 @@ pub fn tile(t: &Tensor, repeats: &[i64]) -> Result<Tensor, Reason> {
     t.pick(dims.clone(), indices)
 }
 
-pub fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor, Reason> {
+pub(super) fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor, Reason> {
     let (s, l, d) = (start.scalar()?, limit.scalar()?, delta.scalar()?);
     let n = ((l - s) / d).ceil().max(0.0);
     if !(d != 0.0 && n <= MAX_FOLDED as f64) {
@@ -180,7 +180,13 @@ pub fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor, R
     }
 }
 
-pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, noop_if_empty: bool) -> Result<Tensor, Reason> {
+pub(super) fn reduce(
+    op: &str,
+    t: &Tensor,
+    axes: Option<&[i64]>,
+    keep: bool,
+    noop_if_empty: bool,
+) -> Result<Tensor, Reason> {
     let rank = t.dims.len();
     let axes: Vec<usize> = match axes {
         Some([]) if noop_if_empty => return Ok(t.clone()),
@@ -219,7 +225,7 @@ pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, noop_if_em
     Tensor { dims, elements }.checked()
 }
 
-pub fn map(t: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> Option<i64>) -> Result<Tensor, Reason> {
+pub(super) fn map(t: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> Option<i64>) -> Result<Tensor, Reason> {
     let elements = match &t.elements {
         Elements::Float(v) => Elements::Float(v.iter().map(|&v| float(v.into()) as f32).collect()),
         Elements::Int(v) => Elements::Int(v.iter().map(|&v| int(v)).collect::<Option<_>>().ok_or("integer overflow")?),
@@ -227,7 +233,7 @@ pub fn map(t: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> Option<i
     Ok(Tensor { dims: t.dims.clone(), elements })
 }
 
-pub fn binary(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor, Reason> {
+pub(super) fn binary(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor, Reason> {
     let dims = broadcast(&a.dims, &b.dims)?;
     let (a, b) = (spread(a, &dims)?, spread(b, &dims)?);
     let boolean = |v: bool| i64::from(v);

@@ -8,7 +8,7 @@ use crate::infer::Orientation;
 use crate::train::{ClassWeights, Split};
 
 /// A grey PNG.
-pub fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
+pub(crate) fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut encoder = png::Encoder::new(File::create(path).unwrap(), w as u32, h as u32);
     encoder.set_color(png::ColorType::Grayscale);
@@ -16,7 +16,7 @@ pub fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
 }
 
 /// `count` noise images with two touching instances each, with masks of 0 and 255 and with labels.
-pub fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
+pub(crate) fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..count {
         let at = |folder: &str| dir.path().join(folder).join(format!("{n}.png"));
@@ -36,7 +36,7 @@ pub fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
     (dir, set)
 }
 
-pub fn options() -> ExampleOptions {
+pub(crate) fn options() -> ExampleOptions {
     ExampleOptions {
         channels: 1,
         classes: 2,

@@ -28,7 +28,7 @@ const PANELS: [(&str, f64); 3] = [("loss", 250.0), ("measures", 250.0), ("learni
 type Points = Vec<(f64, f64)>;
 
 /// The plot: losses, other measures and the learning rate. Empty panels are left out.
-pub fn svg(rows: &[Row]) -> String {
+pub(super) fn svg(rows: &[Row]) -> String {
     let mut panels: [BTreeMap<String, Points>; 3] = Default::default();
     for row in rows {
         for (name, value) in row.values.iter().filter(|v| v.1.is_finite()) {

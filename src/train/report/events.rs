@@ -6,12 +6,12 @@ use super::rows::Row;
 const FRAME: usize = 8 + 4 + 4;
 
 /// The first record of a file.
-pub fn version(wall: f64) -> Vec<u8> {
+pub(super) fn version(wall: f64) -> Vec<u8> {
     record(&event(wall, 0, |e| field_bytes(e, 3, b"brain.Event:2")))
 }
 
 /// A record of scalars named `<split>/<name>`.
-pub fn scalars(wall: f64, row: &Row) -> Vec<u8> {
+pub(super) fn scalars(wall: f64, row: &Row) -> Vec<u8> {
     let mut summary = Vec::new();
     for (name, value) in &row.values {
         let mut one = Vec::new();
@@ -23,7 +23,7 @@ pub fn scalars(wall: f64, row: &Row) -> Vec<u8> {
 }
 
 /// A record of an RGB image as PNG.
-pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: &[u8]) -> Vec<u8> {
+pub(super) fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: &[u8]) -> Vec<u8> {
     let mut image = Vec::new();
     field_number(&mut image, 1, height as u64);
     field_number(&mut image, 2, width as u64);
@@ -38,7 +38,7 @@ pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: 
 }
 
 /// The records of steps up to `step`, until the first damaged or truncated one.
-pub fn until(bytes: &[u8], step: u64) -> Vec<u8> {
+pub(super) fn until(bytes: &[u8], step: u64) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), bytes);
     while let Some(data) = data(rest) {
         let (one, more) = rest.split_at(data.len() + FRAME);

@@ -16,14 +16,19 @@ const BACKGROUND: u8 = 40;
 const IGNORED: [u8; 3] = [128; 3];
 
 /// An RGB image of 8 bits.
-pub struct Rgb {
+pub(super) struct Rgb {
     pub width: usize,
     pub height: usize,
     data: Vec<u8>,
 }
 
 /// A grid with a row per pair: image, ground truth, prediction.
-pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted: &[(usize, Mask)]) -> Result<Rgb> {
+pub(super) fn grid(
+    data: &Dataset,
+    read: &OpenOptions,
+    labels: &LabelOptions,
+    predicted: &[(usize, Mask)],
+) -> Result<Rgb> {
     let rows = predicted.iter().map(|(i, mask)| {
         let pair = data.pairs().get(*i);
         let pair = pair.ok_or_else(|| Error::invalid("prediction", format!("of image {i}, which does not exist")))?;
@@ -101,7 +106,7 @@ impl Rgb {
     }
 
     /// The image as a PNG file.
-    pub fn png(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn png(&self) -> io::Result<Vec<u8>> {
         let side = |n: usize| u32::try_from(n).map_err(io::Error::other);
         let mut out = Vec::new();
         let mut encoder = png::Encoder::new(&mut out, side(self.width)?, side(self.height)?);

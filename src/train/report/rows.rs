@@ -8,11 +8,11 @@ use serde_json::{Number, Value};
 use crate::error::{Error, Result};
 
 /// First line of the CSV file.
-pub const CSV_HEADER: &str = "step,split,name,value\n";
+pub(super) const CSV_HEADER: &str = "step,split,name,value\n";
 
 /// The data that values were measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
+pub(super) enum Split {
     /// Training steps.
     Train,
     /// The validation data.
@@ -20,7 +20,7 @@ pub enum Split {
 }
 
 impl Split {
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
@@ -30,7 +30,7 @@ impl Split {
 
 /// Values that were reported together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(super) struct Row {
     /// Steps done.
     pub step: u64,
     pub split: Split,
@@ -40,7 +40,7 @@ pub struct Row {
 
 impl Row {
     /// Lines of the CSV file; non-finite values are `nan` or `inf`.
-    pub fn csv(&self) -> String {
+    pub(super) fn csv(&self) -> String {
         let mut out = String::new();
         for (name, value) in &self.values {
             let value = Number::from_f64(*value).map_or_else(|| format!("{value}").to_lowercase(), |n| n.to_string());
@@ -55,7 +55,7 @@ impl Row {
     }
 
     /// The line of the JSON lines file; non-finite values are `null`.
-    pub fn jsonl(&self) -> String {
+    pub(super) fn jsonl(&self) -> String {
         let mut out = format!("{{\"step\":{},\"split\":\"{}\"", self.step, self.split.name());
         for (name, value) in &self.values {
             let _ = write!(out, ",{}:{}", Value::from(name.as_str()), Value::from(*value));
@@ -65,7 +65,7 @@ impl Row {
     }
 
     /// Parses a line of the JSON lines file.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let Value::Object(entries) = serde_json::from_str(line).ok()? else { return None };
         let step = entries.get("step")?.as_u64()?;
         let split = entries.get("split")?.as_str()?;
@@ -76,7 +76,7 @@ impl Row {
 }
 
 /// The step of a line of the CSV file.
-pub fn csv_step(line: &str) -> Option<u64> {
+pub(super) fn csv_step(line: &str) -> Option<u64> {
     let (step, rest) = line.split_once(',')?;
     let (split, rest) = rest.split_once(',')?;
     let (_, value) = rest.rsplit_once(',')?;
@@ -85,7 +85,12 @@ pub fn csv_step(line: &str) -> Option<u64> {
 }
 
 /// The lines of a file up to `step`, without the first `header` lines. A missing file has none.
-pub fn lines_until(path: &Path, header: usize, step: u64, step_of: impl Fn(&str) -> Option<u64>) -> Result<String> {
+pub(super) fn lines_until(
+    path: &Path,
+    header: usize,
+    step: u64,
+    step_of: impl Fn(&str) -> Option<u64>,
+) -> Result<String> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),

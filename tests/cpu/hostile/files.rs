@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 /// A zip of the given entries.
-pub fn zip_of(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
+pub(super) fn zip_of(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let method = if deflate { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
     for (name, bytes) in entries {
@@ -15,7 +15,7 @@ pub fn zip_of(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
 
 /// A little-endian TIFF of one directory.
 #[derive(Clone)]
-pub struct Tiff {
+pub(super) struct Tiff {
     /// BigTIFF: 64-bit offsets.
     big: bool,
     tags: Vec<(u16, Vec<u64>)>,
@@ -26,36 +26,36 @@ pub struct Tiff {
 
 impl Tiff {
     /// Uncompressed, 8 bits, one sample per pixel.
-    pub fn grey(width: u64, height: u64) -> Self {
+    pub(super) fn grey(width: u64, height: u64) -> Self {
         let tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1)];
         let tags = tags.map(|(tag, v)| (tag, vec![v])).to_vec();
         Self { big: false, tags, description: None, next: 0 }
     }
 
     /// As BigTIFF.
-    pub fn big(self) -> Self {
+    pub(super) fn big(self) -> Self {
         Self { big: true, ..self }
     }
 
     /// With a further directory at this offset.
-    pub fn next(self, next: u64) -> Self {
+    pub(super) fn next(self, next: u64) -> Self {
         Self { next, ..self }
     }
 
     /// Another value of a tag.
-    pub fn with(mut self, tag: u16, values: &[u64]) -> Self {
+    pub(super) fn with(mut self, tag: u16, values: &[u64]) -> Self {
         self.tags.retain(|t| t.0 != tag);
         self.tags.push((tag, values.to_vec()));
         self
     }
 
     /// With an `ImageDescription`.
-    pub fn described(self, text: &str) -> Self {
+    pub(super) fn described(self, text: &str) -> Self {
         Self { description: Some(text.into()), ..self }
     }
 
     /// The file, with these strips or tiles.
-    pub fn chunks(self, tiled: bool, chunks: &[&[u8]]) -> Vec<u8> {
+    pub(super) fn chunks(self, tiled: bool, chunks: &[&[u8]]) -> Vec<u8> {
         let mut data = Vec::new();
         let start = if self.big { 16 } else { 8 };
         let offsets: Vec<u64> = chunks

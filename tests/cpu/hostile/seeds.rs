@@ -17,10 +17,10 @@ use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, SafetensorsFormat
 use unet_wgpu::testing::random_parameter;
 
 /// A seed: fuzz target, file name, contents.
-pub type Seed = (&'static str, String, Vec<u8>);
+pub(super) type Seed = (&'static str, String, Vec<u8>);
 
 /// Tiny networks of the three architectures.
-pub fn models() -> Vec<Model> {
+pub(super) fn models() -> Vec<Model> {
     let small = |arch: &str, config: Value| {
         let network = parse(arch, &config).unwrap();
         let s = network.example();
@@ -67,35 +67,35 @@ fn safetensors() -> Vec<Seed> {
     all
 }
 
-pub fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+pub(super) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
     let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
     NodeProto { op_type: op.into(), input: names(inputs), output: names(outputs), attribute, ..Default::default() }
 }
 
-pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+pub(super) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), ints: ints.to_vec(), ..Default::default() }
 }
 
-pub fn int(name: &str, i: i64) -> AttributeProto {
+pub(super) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: Some(i), ..Default::default() }
 }
 
-pub fn text(name: &str, s: &str) -> AttributeProto {
+pub(super) fn text(name: &str, s: &str) -> AttributeProto {
     AttributeProto { name: name.into(), s: Some(s.into()), ..Default::default() }
 }
 
-pub fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+pub(super) fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     let data_type = DataType::Float as i32;
     TensorProto { name: name.into(), dims: dims.to_vec(), data_type, float_data: values.to_vec(), ..Default::default() }
 }
 
-pub fn numbers(name: &str, values: &[i64]) -> TensorProto {
+pub(super) fn numbers(name: &str, values: &[i64]) -> TensorProto {
     let (dims, data_type) = (vec![values.len() as i64], DataType::Int64 as i32);
     TensorProto { name: name.into(), dims, data_type, int64_data: values.to_vec(), ..Default::default() }
 }
 
 /// A network from `x` of dimensions `input` to `y`; 0 stands for a dynamic dimension.
-pub fn onnx_model(nodes: Vec<NodeProto>, tensors: Vec<TensorProto>, input: &[i64]) -> ModelProto {
+pub(super) fn onnx_model(nodes: Vec<NodeProto>, tensors: Vec<TensorProto>, input: &[i64]) -> ModelProto {
     let dim = |&d: &i64| Dimension { value: (d != 0).then_some(DimensionValue::Fixed(d)) };
     let value = |name: &str, dims: &[i64]| {
         let shape = Some(TensorShape { dim: dims.iter().map(dim).collect() });
@@ -193,7 +193,7 @@ fn onnx() -> Vec<Seed> {
 }
 
 /// A format 0.4 description of a package with `weights.onnx`.
-pub const RDF: &str = "format_version: 0.4.9
+pub(super) const RDF: &str = "format_version: 0.4.9
 type: model
 name: cells
 license: MIT
@@ -347,6 +347,6 @@ fn cache() -> Vec<Seed> {
 }
 
 /// All seeds, except those of `assets/fixtures/torch`.
-pub fn all() -> Vec<Seed> {
+pub(super) fn all() -> Vec<Seed> {
     [safetensors(), onnx(), rdf(), tiff(), image(), cache()].concat()
 }

@@ -9,7 +9,7 @@ fn small() -> serde_json::Value {
 }
 
 /// A `.npy` of floats.
-pub fn npy(dims: &[usize], data: &[f32]) -> Vec<u8> {
+pub(super) fn npy(dims: &[usize], data: &[f32]) -> Vec<u8> {
     let shape = dims.iter().map(|n| format!("{n},")).collect::<String>();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
     header.push_str(&" ".repeat(127 - header.len() - 10));
@@ -22,7 +22,7 @@ pub fn npy(dims: &[usize], data: &[f32]) -> Vec<u8> {
 }
 
 /// The elements of a `.npy` of floats.
-pub fn elements(f: &Folder, name: &str) -> Vec<f32> {
+pub(super) fn elements(f: &Folder, name: &str) -> Vec<f32> {
     let bytes = std::fs::read(f.path(name)).unwrap();
     assert!(bytes.starts_with(b"\x93NUMPY\x01\x00") && bytes.windows(3).any(|w| w == b"<f4"), "{name}");
     let first = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));

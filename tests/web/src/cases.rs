@@ -9,12 +9,12 @@ use unet_wgpu::low_level::train::{
 use unet_wgpu::{Backend, Gpu, Image, Model, Result, SegmentOptions, Segmenter};
 
 /// Training steps.
-pub const STEPS: u64 = 5;
+pub(crate) const STEPS: u64 = 5;
 /// Rows and columns of the training image.
 const SIDE: usize = 32;
 
 /// Class ids and probabilities of an image.
-pub async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(Vec<u8>, Vec<f32>)> {
+pub(crate) async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(Vec<u8>, Vec<f32>)> {
     let mut segmenter = Segmenter::new(backend, model);
     let options = SegmentOptions::default().with_probabilities(true);
     let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
@@ -26,7 +26,7 @@ pub async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(V
 }
 
 /// The losses of a few steps of a small U-Net.
-pub async fn losses(gpu: &Gpu) -> Result<Vec<f32>> {
+pub(crate) async fn losses(gpu: &Gpu) -> Result<Vec<f32>> {
     let config = serde_json::json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 2});
     let network = model::parse("unet", &config)?;
     let loss: LossConfig = serde_json::from_value(serde_json::json!({"name": "ce"}))

@@ -41,7 +41,7 @@ pub(super) enum Shown {
 
 impl Shown {
     /// Grey of an unsigned depth in bits.
-    pub fn grey(bits: u8) -> Self {
+    pub(super) fn grey(bits: u8) -> Self {
         match bits {
             1 | 2 | 4 | 8 | 16 => Self::Grey(((1u32 << bits) - 1) as u16),
             _ => Self::Nothing,
@@ -51,7 +51,7 @@ impl Shown {
 
 impl Stored {
     /// Converts the pixels to ids.
-    pub fn labels(self, path: &Path, options: &LabelOptions) -> Result<LabelMap> {
+    pub(super) fn labels(self, path: &Path, options: &LabelOptions) -> Result<LabelMap> {
         let Self { width, height, pixels } = self;
         let labels = match pixels {
             Values::Colours(colours) if options.colours.is_empty() => {

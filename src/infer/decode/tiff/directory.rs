@@ -20,7 +20,7 @@ pub(in crate::low_level::infer::decode) struct TiffDecoder {
 
 impl TiffDecoder {
     /// Reads the header and the first directory.
-    pub fn new(source: &Source, reader: Reader) -> error::Result<Self> {
+    pub(crate) fn new(source: &Source, reader: Reader) -> error::Result<Self> {
         let open = || {
             let mut file = Directories::new(reader)?;
             let first = file.header.first;
@@ -31,18 +31,18 @@ impl TiffDecoder {
     }
 
     /// Goes to the file's first directory, which describes the whole file.
-    pub fn enter_first(&mut self) -> Result<()> {
+    pub(crate) fn enter_first(&mut self) -> Result<()> {
         self.current = self.file.read(self.file.header.first)?;
         Ok(())
     }
 
     /// Replaces the file's chain by these directories.
-    pub fn follow(&mut self, offsets: Vec<u64>) {
+    pub(crate) fn follow(&mut self, offsets: Vec<u64>) {
         self.chain = offsets;
     }
 
     /// Goes to directory `index` of the chain.
-    pub fn seek_to_image(&mut self, index: usize) -> Result<()> {
+    pub(crate) fn seek_to_image(&mut self, index: usize) -> Result<()> {
         while self.chain.len() <= index {
             let last = self.chain.last().copied().unwrap_or(0);
             self.current = self.file.read(last)?;
@@ -60,22 +60,22 @@ impl TiffDecoder {
     }
 
     /// Whether another directory follows this one.
-    pub fn more_images(&self) -> bool {
+    pub(crate) fn more_images(&self) -> bool {
         self.current.next != 0
     }
 
     /// Whether the directory has a tag.
-    pub fn has(&self, tag: u16) -> bool {
+    pub(crate) fn has(&self, tag: u16) -> bool {
         self.current.has(tag)
     }
 
     /// Number of values of a tag.
-    pub fn count_of(&self, tag: u16) -> Option<usize> {
+    pub(crate) fn count_of(&self, tag: u16) -> Option<usize> {
         self.current.count(tag).and_then(|n| usize::try_from(n).ok())
     }
 
     /// The only value of a tag, an unsigned integer; an error if it is anything else.
-    pub fn unsigned<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<T>> {
+    pub(crate) fn unsigned<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<T>> {
         let Some(values) = self.file.unsigned(&self.current, tag)? else { return Ok(None) };
         let value = match values[..] {
             [value] => T::try_from(value).ok(),
@@ -85,38 +85,38 @@ impl TiffDecoder {
     }
 
     /// The values of a tag, unsigned integers; an error if they are anything else.
-    pub fn unsigned_list<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<Vec<T>>> {
+    pub(crate) fn unsigned_list<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<Vec<T>>> {
         let Some(values) = self.file.unsigned(&self.current, tag)? else { return Ok(None) };
         let values = values.into_iter().map(T::try_from).collect::<std::result::Result<_, _>>();
         Ok(Some(values.map_err(|_| damaged(format!("tag {tag} has no valid values")))?))
     }
 
     /// Bytes; an error if the values are not bytes.
-    pub fn bytes(&mut self, tag: u16) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn bytes(&mut self, tag: u16) -> Result<Option<Vec<u8>>> {
         self.unsigned_list(tag)
     }
 
     /// Values of floats, `None` if they are anything else.
-    pub fn floats(&mut self, tag: u16) -> Option<Vec<f64>> {
+    pub(crate) fn floats(&mut self, tag: u16) -> Option<Vec<f64>> {
         self.file.floats(&self.current, tag)
     }
 
     /// Text up to its first zero, `None` if it is anything else.
-    pub fn text(&mut self, tag: u16) -> Option<String> {
+    pub(crate) fn text(&mut self, tag: u16) -> Option<String> {
         self.file.text(&self.current, tag)
     }
 
-    pub fn is_big_endian(&self) -> bool {
+    pub(crate) fn is_big_endian(&self) -> bool {
         self.file.header.big_endian
     }
 
     /// All directories, wherever the position is.
-    pub fn directories(&mut self) -> &mut Directories<Reader> {
+    pub(crate) fn directories(&mut self) -> &mut Directories<Reader> {
         &mut self.file
     }
 
     /// The underlying reader.
-    pub fn inner(&mut self) -> &mut Reader {
+    pub(crate) fn inner(&mut self) -> &mut Reader {
         self.file.inner()
     }
 }

@@ -86,7 +86,7 @@ pub(in crate::low_level::infer::decode) struct Places {
 
 impl Page {
     /// Columns and rows that share a pair of chroma samples in a chunk.
-    pub fn subsampling(&self) -> [usize; 2] {
+    pub(super) fn subsampling(&self) -> [usize; 2] {
         match self.colour {
             Colour::YCbCr { subsampling, .. } if codes::is_bytes(self.compression) => subsampling,
             _ => [1, 1],
@@ -94,17 +94,17 @@ impl Page {
     }
 
     /// Interleaved samples per pixel of a chunk.
-    pub fn together(&self) -> usize {
+    pub(super) fn together(&self) -> usize {
         if self.planar { 1 } else { self.stored }
     }
 
     /// Bytes per row of a chunk, decompressed.
-    pub fn row_bytes(&self) -> usize {
+    pub(super) fn row_bytes(&self) -> usize {
         (self.chunk[0].saturating_mul(self.together()).saturating_mul(usize::from(self.bits))).div_ceil(8)
     }
 
     /// Bytes of `rows` rows of a chunk, decompressed.
-    pub fn bytes_of_rows(&self, rows: usize) -> usize {
+    pub(super) fn bytes_of_rows(&self, rows: usize) -> usize {
         match self.subsampling() {
             [1, 1] => self.row_bytes().saturating_mul(rows),
             [h, v] => self.chunk[0].div_ceil(h).saturating_mul(rows.div_ceil(v)).saturating_mul(h * v + 2),
@@ -112,7 +112,7 @@ impl Page {
     }
 
     /// Rows of a chunk present in the file: strips end with the image, tiles do not.
-    pub fn rows_of(&self, number: usize) -> usize {
+    pub(super) fn rows_of(&self, number: usize) -> usize {
         if !self.strips {
             return self.chunk[1];
         }
@@ -121,12 +121,12 @@ impl Page {
     }
 
     /// Rows per strip in the file.
-    pub fn strip_rows(&self) -> usize {
+    pub(super) fn strip_rows(&self) -> usize {
         self.rows
     }
 
     /// Number of chunks side by side.
-    pub fn across(&self) -> usize {
+    pub(super) fn across(&self) -> usize {
         self.width.div_ceil(self.chunk[0])
     }
 
@@ -135,7 +135,7 @@ impl Page {
     }
 
     /// Chunks per plane.
-    pub fn per_plane(&self) -> usize {
+    pub(super) fn per_plane(&self) -> usize {
         self.across() * self.down()
     }
 
@@ -148,7 +148,7 @@ impl Page {
     }
 
     /// Whether samples need no conversion.
-    pub fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         let exact = match self.format {
             Format::Unsigned => matches!(self.bits, 8 | 16),
             Format::Signed => false,
@@ -158,7 +158,7 @@ impl Page {
     }
 
     /// Offset and length of chunk `number`; `None` if the file omits it. Chunks of further planes follow.
-    pub fn place(&self, source: &Source, places: &Places, number: usize) -> Result<Option<(u64, u64)>> {
+    pub(super) fn place(&self, source: &Source, places: &Places, number: usize) -> Result<Option<(u64, u64)>> {
         let plane = number / self.per_plane().max(1);
         let (strip, within) = if self.strips {
             let row = number % self.down() * self.chunk[1];
@@ -189,12 +189,12 @@ impl Page {
 
 impl Places {
     /// Offsets of strips.
-    pub fn offsets(&self) -> &[u64] {
+    pub(super) fn offsets(&self) -> &[u64] {
         &self.offsets
     }
 
     /// Whether the file omits some strips or tiles.
-    pub fn is_sparse(&self) -> bool {
+    pub(super) fn is_sparse(&self) -> bool {
         self.offsets.contains(&0) || self.lengths.contains(&0)
     }
 }

@@ -19,7 +19,7 @@ pub(in crate::low_level::infer::decode) struct Meaning {
 
 impl TiffImage {
     /// Reads the metadata of this page, the `page`-th of the file.
-    pub fn meaning(&mut self, page: usize) -> Result<Meaning> {
+    pub(crate) fn meaning(&mut self, page: usize) -> Result<Meaning> {
         let file = self.source.clone();
         let source = file.as_source();
         let channels = self.info().channels;

@@ -9,7 +9,7 @@ use crate::infer::decode::Source;
 
 impl Page {
     /// Reads and checks the decoder's current directory.
-    pub fn read(source: &Source, decoder: &mut TiffDecoder) -> Result<Self> {
+    pub(super) fn read(source: &Source, decoder: &mut TiffDecoder) -> Result<Self> {
         let mut number = |t, default: u32| -> Result<u32> {
             Ok(decoder.unsigned(t).map_err(|e| failed(source, e))?.unwrap_or(default))
         };
@@ -111,7 +111,7 @@ impl Page {
 
 impl Places {
     /// Reads the chunk locations from the decoder's current directory.
-    pub fn read(source: &Source, decoder: &mut TiffDecoder, page: &Page) -> Result<Self> {
+    pub(super) fn read(source: &Source, decoder: &mut TiffDecoder, page: &Page) -> Result<Self> {
         let fail = |e| failed(source, e);
         let (offsets, lengths) = match page.strips {
             true => (tag::STRIP_OFFSETS, tag::STRIP_LENGTHS),

@@ -20,7 +20,7 @@ pub(super) enum Words {
 
 impl Words {
     /// `len` samples of one value.
-    pub fn filled(source: &Source, page: &Page, value: f64, len: usize) -> Result<Self> {
+    pub(super) fn filled(source: &Source, page: &Page, value: f64, len: usize) -> Result<Self> {
         let pattern = match (page.format, page.bits) {
             (Format::Unsigned, _) => value as u64,
             (Format::Signed, _) => value as i64 as u64,
@@ -42,7 +42,7 @@ impl Words {
     }
 
     /// Number of samples.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::W8(v) => v.len(),
             Self::W16(v) => v.len(),
@@ -52,7 +52,7 @@ impl Words {
     }
 
     /// Sample `i` as a signed or unsigned integer of `bits` bits; `None` past the end or beyond `i64`.
-    pub fn integer(&self, i: usize, signed: bool) -> Option<i64> {
+    pub(super) fn integer(&self, i: usize, signed: bool) -> Option<i64> {
         match (self, signed) {
             (Self::W8(v), false) => v.get(i).map(|&x| x.into()),
             (Self::W8(v), true) => v.get(i).map(|&x| (x as i8).into()),
@@ -68,7 +68,7 @@ impl Words {
 
 impl Words {
     /// Sample `i` as a float of 16, 32 or 64 bits; `None` past the end.
-    pub fn float(&self, i: usize) -> Option<f64> {
+    pub(super) fn float(&self, i: usize) -> Option<f64> {
         match self {
             Self::W8(_) => None,
             Self::W16(v) => v.get(i).map(|&x| half::f16::from_bits(x).to_f64()),

@@ -27,7 +27,13 @@ fn union(sums: impl Iterator<Item = (usize, Sums)>, bias: Option<&HostTensor>) -
 }
 
 /// Bounds of a convolution.
-pub fn conv(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2], relation: Channels) -> [f64; 2] {
+pub(super) fn conv(
+    op: &Conv2d,
+    w: &HostTensor,
+    bias: Option<&HostTensor>,
+    x: [f64; 2],
+    relation: Channels,
+) -> [f64; 2] {
     // If non-negative channels sum to a constant, a 1x1 convolution is a weighted mean of its weights.
     let share = match relation {
         Channels::Sum(s) if op.kernel == [1, 1] && op.groups == 1 && x[0] >= 0.0 => Some((s, op.padding != [0; 4])),
@@ -51,7 +57,7 @@ pub fn conv(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2],
 }
 
 /// Bounds of a transposed convolution; its weight is `[inputs, outputs per group, rows, columns]`.
-pub fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2]) -> [f64; 2] {
+pub(super) fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2]) -> [f64; 2] {
     let [kh, kw] = op.kernel;
     let own = op.out_channels / op.groups.max(1);
     let inputs = w.data().len() / (own * kh * kw).max(1);
@@ -78,7 +84,7 @@ pub fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTe
 
 /// Sum of the output channels of a 1x1 convolution, if its input channels sum to `sum`. It is known if the weights of
 /// every input channel have the same sum.
-pub fn channel_sum(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, sum: f64) -> Option<f64> {
+pub(super) fn channel_sum(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, sum: f64) -> Option<f64> {
     if op.kernel != [1, 1] || op.groups != 1 || op.padding != [0; 4] {
         return None;
     }

@@ -10,7 +10,7 @@ mod pointwise;
 mod poly;
 mod reading;
 
-pub use reading::{Meaning, Reading};
+pub(super) use reading::{Meaning, Reading};
 
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::tensor::HostTensor;
@@ -55,7 +55,7 @@ struct Analysis<'a> {
 }
 
 /// Infers the meaning of `output` of a graph.
-pub fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
+pub(super) fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
     let mut analysis = Analysis {
         graph,
         weights,

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A quantity: the element of a tensor at the position under consideration.
-pub type Atom = usize;
+pub(super) type Atom = usize;
 
 /// Coefficients below this are rounding errors of `f32` constants.
 const ROUNDING: f64 = 1e-7;
@@ -15,16 +15,16 @@ const MAX_ATOMS: usize = 6;
 
 /// A sum of products of quantities, each at most once per product. The empty product is the constant.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Poly(BTreeMap<Vec<Atom>, f64>);
+pub(super) struct Poly(BTreeMap<Vec<Atom>, f64>);
 
 impl Poly {
     /// A number.
-    pub fn constant(v: f64) -> Self {
+    pub(super) fn constant(v: f64) -> Self {
         Self::default().with(Vec::new(), v)
     }
 
     /// A quantity.
-    pub fn atom(a: Atom) -> Self {
+    pub(super) fn atom(a: Atom) -> Self {
         Self::default().with(vec![a], 1.0)
     }
 
@@ -40,17 +40,17 @@ impl Poly {
     }
 
     /// `self + factor * other`.
-    pub fn plus(&self, other: &Self, factor: f64) -> Self {
+    pub(super) fn plus(&self, other: &Self, factor: f64) -> Self {
         other.0.iter().fold(self.clone(), |sum, (product, v)| sum.with(product.clone(), v * factor))
     }
 
     /// `factor * self`.
-    pub fn times(&self, factor: f64) -> Self {
+    pub(super) fn times(&self, factor: f64) -> Self {
         Self::default().plus(self, factor)
     }
 
     /// The number, if it is constant.
-    pub fn as_constant(&self) -> Option<f64> {
+    pub(super) fn as_constant(&self) -> Option<f64> {
         match self.0.len() {
             0 => Some(0.0),
             1 => self.0.get(&[][..]).copied(),
@@ -59,7 +59,7 @@ impl Poly {
     }
 
     /// The quantity and its factor, if it is a single linear term.
-    pub fn single(&self) -> Option<(Atom, f64)> {
+    pub(super) fn single(&self) -> Option<(Atom, f64)> {
         match self.0.iter().next() {
             Some((product, &v)) if self.0.len() == 1 && product.len() == 1 => Some((product[0], v)),
             _ => None,
@@ -73,32 +73,32 @@ impl Poly {
     }
 
     /// Its quantities.
-    pub fn atoms(&self) -> BTreeSet<Atom> {
+    pub(super) fn atoms(&self) -> BTreeSet<Atom> {
         self.0.keys().flatten().copied().collect()
     }
 
     /// The products and their factors.
-    pub fn terms(&self) -> impl Iterator<Item = (&[Atom], f64)> {
+    pub(super) fn terms(&self) -> impl Iterator<Item = (&[Atom], f64)> {
         self.0.iter().map(|(p, &v)| (&p[..], v))
     }
 
     /// Whether no quantities are multiplied with each other.
-    pub fn is_affine(&self) -> bool {
+    pub(super) fn is_affine(&self) -> bool {
         self.0.keys().all(|p| p.len() < 2)
     }
 
     /// The largest absolute factor.
-    pub fn largest(&self) -> f64 {
+    pub(super) fn largest(&self) -> f64 {
         self.0.iter().filter(|t| !t.0.is_empty()).fold(0.0, |max, (_, v)| max.max(v.abs()))
     }
 
     /// Whether it is within [`MAX_TERMS`] and [`MAX_ATOMS`].
-    pub fn is_small(&self) -> bool {
+    pub(super) fn is_small(&self) -> bool {
         self.0.len() <= MAX_TERMS && self.atoms().len() <= MAX_ATOMS
     }
 
     /// Substitutes every quantity.
-    pub fn replaced(&self, mut f: impl FnMut(Atom) -> Self) -> Self {
+    pub(super) fn replaced(&self, mut f: impl FnMut(Atom) -> Self) -> Self {
         self.0.iter().fold(Self::default(), |sum, (product, &v)| match product[..] {
             [] => sum.with(Vec::new(), v),
             [a] => sum.plus(&f(a), v),
@@ -111,7 +111,7 @@ impl Poly {
     }
 
     /// The product; `square` returns the quantity that is the square of another.
-    pub fn product(&self, other: &Self, square: &mut impl FnMut(Atom) -> Atom) -> Self {
+    pub(super) fn product(&self, other: &Self, square: &mut impl FnMut(Atom) -> Atom) -> Self {
         let mut out = Self::default();
         for (p, v) in &self.0 {
             for (q, w) in &other.0 {
@@ -132,7 +132,7 @@ impl Poly {
 
 /// Known relation between the channels of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Channels {
+pub(super) enum Channels {
     /// Nothing.
     Unknown,
     /// Derived from a softmax, so mutually exclusive; the sum is unknown.
@@ -147,14 +147,14 @@ pub enum Channels {
 
 impl Channels {
     /// Whether they are mutually exclusive classes.
-    pub fn compete(self) -> bool {
+    pub(super) fn compete(self) -> bool {
         matches!(self, Self::Compete | Self::Sum(_) | Self::LogSum)
     }
 }
 
 /// The definition of a quantity, if it says more than its bounds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Definition {
+pub(super) enum Definition {
     /// Not of interest.
     Other,
     /// The sigmoid of a value.
@@ -177,7 +177,7 @@ pub enum Definition {
 
 /// The known properties of a quantity.
 #[derive(Clone, Debug)]
-pub struct Info {
+pub(super) struct Info {
     /// Bounds.
     pub lo: f64,
     pub hi: f64,
@@ -197,7 +197,7 @@ pub struct Info {
 
 impl Info {
     /// A quantity between two numbers; NaN means unbounded.
-    pub fn within(lo: f64, hi: f64, channels: usize) -> Self {
+    pub(super) fn within(lo: f64, hi: f64, channels: usize) -> Self {
         Self {
             lo: if lo.is_nan() { f64::NEG_INFINITY } else { lo },
             hi: if hi.is_nan() { f64::INFINITY } else { hi },
@@ -213,19 +213,19 @@ impl Info {
 }
 
 /// The product of bounds; 0 times infinity is 0.
-pub fn mul(a: f64, b: f64) -> f64 {
+pub(super) fn mul(a: f64, b: f64) -> f64 {
     if a == 0.0 || b == 0.0 { 0.0 } else { a * b }
 }
 
 /// The product of two intervals.
-pub fn times([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
+pub(super) fn times([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
     let all = [mul(a, c), mul(a, d), mul(b, c), mul(b, d)];
     [all.into_iter().fold(f64::INFINITY, f64::min), all.into_iter().fold(f64::NEG_INFINITY, f64::max)]
 }
 
 /// All quantities.
 #[derive(Debug, Default)]
-pub struct Knowledge {
+pub(super) struct Knowledge {
     atoms: Vec<Info>,
     named: HashMap<String, Atom>,
     /// Number of uses of facts so far.
@@ -241,7 +241,7 @@ const MAX_FACTS: usize = 4;
 
 impl Knowledge {
     /// The quantity with the description `key`, created if needed.
-    pub fn atom(&mut self, key: String, info: impl FnOnce(&Self) -> Info) -> Atom {
+    pub(super) fn atom(&mut self, key: String, info: impl FnOnce(&Self) -> Info) -> Atom {
         if let Some(&a) = self.named.get(&key) {
             return a;
         }
@@ -252,17 +252,17 @@ impl Knowledge {
     }
 
     /// The quantity with the description `key`, if it exists.
-    pub fn find(&self, key: &str) -> Option<Atom> {
+    pub(super) fn find(&self, key: &str) -> Option<Atom> {
         self.named.get(key).copied()
     }
 
     /// The known properties of a quantity.
-    pub fn of(&self, a: Atom) -> &Info {
+    pub(super) fn of(&self, a: Atom) -> &Info {
         &self.atoms[a]
     }
 
     /// Records that a quantity is at least `p` (`above`), or at most `p`.
-    pub fn add_fact(&mut self, a: Atom, above: bool, p: Poly) {
+    pub(super) fn add_fact(&mut self, a: Atom, above: bool, p: Poly) {
         let info = &mut self.atoms[a];
         let facts = if above { &mut info.above } else { &mut info.below };
         // The same node may be visited twice; more facts cost more than they gain.
@@ -272,32 +272,32 @@ impl Knowledge {
     }
 
     /// Records the definition of a quantity.
-    pub fn set_definition(&mut self, a: Atom, definition: Definition) {
+    pub(super) fn set_definition(&mut self, a: Atom, definition: Definition) {
         self.atoms[a].definition = definition;
     }
 
     /// Records whether a quantity is a class id.
-    pub fn set_ids(&mut self, a: Atom, ids: bool) {
+    pub(super) fn set_ids(&mut self, a: Atom, ids: bool) {
         self.atoms[a].ids = ids;
     }
 
     /// Records that a quantity may slightly exceed its bounds.
-    pub fn set_overshoots(&mut self, a: Atom) {
+    pub(super) fn set_overshoots(&mut self, a: Atom) {
         self.atoms[a].overshoots = true;
     }
 
     /// Records the relation of the channels of a quantity's tensor.
-    pub fn set_relation(&mut self, a: Atom, relation: Channels) {
+    pub(super) fn set_relation(&mut self, a: Atom, relation: Channels) {
         self.atoms[a].relation = relation;
     }
 
     /// Bounds of a value.
-    pub fn bounds(&self, p: &Poly) -> [f64; 2] {
+    pub(super) fn bounds(&self, p: &Poly) -> [f64; 2] {
         [self.lower(p), -self.lower(&p.times(-1.0))]
     }
 
     /// A lower bound of a value.
-    pub fn lower(&self, p: &Poly) -> f64 {
+    pub(super) fn lower(&self, p: &Poly) -> f64 {
         self.lower_by(p, DEPTH)
     }
 
@@ -340,7 +340,7 @@ impl Knowledge {
     }
 
     /// The relation of the channels of a value of `channels` channels.
-    pub fn relation(&self, p: &Poly, channels: usize) -> Channels {
+    pub(super) fn relation(&self, p: &Poly, channels: usize) -> Channels {
         if channels < 2 {
             return Channels::Unknown;
         }
@@ -364,7 +364,7 @@ impl Knowledge {
     }
 
     /// Whether a value contains quantities that may slightly exceed their bounds.
-    pub fn overshoots(&self, p: &Poly) -> bool {
+    pub(super) fn overshoots(&self, p: &Poly) -> bool {
         p.atoms().into_iter().any(|a| self.of(a).overshoots)
     }
 }

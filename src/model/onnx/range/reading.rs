@@ -5,7 +5,7 @@ use super::poly::Poly;
 
 /// Meaning of an output's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// None of the others: the input of a sigmoid or softmax.
     Logit,
     /// Probabilities times this factor, such as 1 or 255.
@@ -18,7 +18,7 @@ pub enum Meaning {
 
 /// The interpretation of an output.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Meaning of its numbers.
     pub meaning: Meaning,
     /// Whether its channels are mutually exclusive classes, as in a softmax.

@@ -69,7 +69,7 @@ fn readings(dims: &[usize], input: Shape, requested: Option<Layout>) -> Vec<Read
 
 /// An output as an NCHW tensor. Interpretations with the input's rows and columns come first, then those that need no
 /// permutation, then those with the input's axis order. Also returns whether the elements are in the file's order.
-pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Reason> {
+pub(super) fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Reason> {
     let (input, from) = (t.input, t.graph.shape(d.id));
     let mut d = d.clone();
     // With more than four axes, drop those of one element.

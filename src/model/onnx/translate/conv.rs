@@ -8,7 +8,7 @@ use crate::ops::{Conv2d, ConvTranspose2d, MatMul};
 use crate::tensor::Shape;
 
 /// Kernel, stride, dilation and padding of a window, with `auto_pad` resolved for the input size.
-pub struct Geometry {
+pub(super) struct Geometry {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub dilation: [usize; 2],
@@ -17,7 +17,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    pub fn of(call: &Call<'_>, kernel: [usize; 2], size: [usize; 2]) -> Result<Self, Reason> {
+    pub(super) fn of(call: &Call<'_>, kernel: [usize; 2], size: [usize; 2]) -> Result<Self, Reason> {
         let a = call.attributes;
         let (stride, dilation) = (a.pair("strides", 1)?, a.pair("dilations", 1)?);
         if [kernel, stride, dilation].concat().contains(&0) {
@@ -58,7 +58,7 @@ fn weight_dims(call: &Call<'_>) -> Result<[usize; 4], Reason> {
     }
 }
 
-pub fn conv(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn conv(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let s = t.graph.shape(x);
     let dims = weight_dims(call)?;
@@ -79,7 +79,7 @@ pub fn conv(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     t.emit(call, op, &inputs)
 }
 
-pub fn conv_transpose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn conv_transpose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let s = t.graph.shape(x);
     let dims = weight_dims(call)?;
@@ -139,7 +139,7 @@ pub fn conv_transpose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// `alpha * A * B + beta * C` with `A` `[N, K]`: a 1x1 convolution.
-pub fn gemm(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn gemm(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let a = call.attributes;
     if a.flag("transA", false) {
         return Err("a transposed first input is not supported".into());
@@ -149,7 +149,7 @@ pub fn gemm(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     linear(t, call, a.flag("transB", false), alpha, bias)
 }
 
-pub fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let (a, b) = (call.data(0)?.clone(), call.value(1)?.clone());
     let (da, db) = (a.dims(), b.dims());
     let last = a.channels_of(t.graph.shape(a.id)).is_some_and(|axis| axis + 1 == da.len());

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// A node that cannot be translated.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Its name in the file, or that of its first output.
     pub node: String,
     /// Its operator, with the domain if it is not ONNX's.
@@ -19,7 +19,7 @@ pub(super) const UNKNOWN: &str = "the operator is not supported";
 
 impl Failure {
     /// Whether the operator is unknown.
-    pub fn is_of_operator(&self) -> bool {
+    pub(crate) fn is_of_operator(&self) -> bool {
         self.reason == UNKNOWN
     }
 }
@@ -29,7 +29,7 @@ const LISTED: usize = 64;
 const MAX_NAME: usize = 200;
 
 /// All failures in one line, grouped by operator and reason.
-pub fn describe(failures: &[Failure]) -> String {
+pub(crate) fn describe(failures: &[Failure]) -> String {
     let mut text = match failures.len() {
         1 => "1 node cannot be translated".to_string(),
         n => format!("{n} nodes cannot be translated"),

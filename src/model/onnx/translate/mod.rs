@@ -12,7 +12,7 @@ mod shape;
 mod spatial;
 mod view;
 
-pub use failure::{Failure, describe};
+pub(super) use failure::{Failure, describe};
 
 use self::failure::UNKNOWN;
 use super::Reason;
@@ -22,7 +22,7 @@ use super::parts::Parts;
 use super::proto::NodeProto;
 use super::tensor::{Tensor, count};
 use super::value::label;
-pub use super::value::{Data, Value};
+pub(super) use super::value::{Data, Value};
 use crate::graph::{Derived, Formula, Graph, ValueId};
 use crate::onnx::{Expression, Input};
 use crate::ops::{Function, Op, Rearrange, Unary};
@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A node with its inputs.
-pub struct Call<'a> {
+pub(super) struct Call<'a> {
     /// The node.
     pub node: &'a NodeProto,
     /// Label of the nodes it is translated to.
@@ -46,22 +46,22 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// Operator.
-    pub fn op(&self) -> &str {
+    pub(super) fn op(&self) -> &str {
         &self.node.op_type
     }
 
     /// Input `i`, if present.
-    pub fn maybe(&self, i: usize) -> Option<&Value> {
+    pub(super) fn maybe(&self, i: usize) -> Option<&Value> {
         self.inputs.get(i).and_then(Option::as_ref)
     }
 
     /// Input `i`.
-    pub fn value(&self, i: usize) -> Result<&Value, Reason> {
+    pub(super) fn value(&self, i: usize) -> Result<&Value, Reason> {
         self.maybe(i).ok_or_else(|| format!("input {i} is missing").into())
     }
 
     /// Input `i`, which must be computed by the network.
-    pub fn data(&self, i: usize) -> Result<&Data, Reason> {
+    pub(super) fn data(&self, i: usize) -> Result<&Data, Reason> {
         match self.value(i)? {
             Value::Data(d) => Ok(d),
             _ => Err(format!("input {i} is a constant, which is supported only where all inputs are").into()),
@@ -69,7 +69,7 @@ impl Call<'_> {
     }
 
     /// Input `i`, if present, which must be a known constant.
-    pub fn known(&self, i: usize) -> Result<Option<&Tensor>, Reason> {
+    pub(super) fn known(&self, i: usize) -> Result<Option<&Tensor>, Reason> {
         match self.maybe(i) {
             None => Ok(None),
             Some(Value::Known(t, _)) => Ok(Some(t)),
@@ -78,7 +78,7 @@ impl Call<'_> {
     }
 
     /// The integers of input `i`, or of the attribute that older opsets have instead.
-    pub fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Reason> {
+    pub(super) fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Reason> {
         match self.known(i)? {
             Some(t) => Ok(Some(t.as_ints()?.to_vec())),
             None => Ok(self.attributes.ints(name).map(<[i64]>::to_vec)),
@@ -86,7 +86,7 @@ impl Call<'_> {
     }
 
     /// Number of named outputs.
-    pub fn outputs(&self) -> usize {
+    pub(super) fn outputs(&self) -> usize {
         self.node.output.iter().filter(|o| !o.is_empty()).count()
     }
 }
@@ -144,10 +144,10 @@ const FREE_ELEMENTS: u64 = 1 << 24;
 /// Additional limit per element in the file.
 const PER_ELEMENT: u64 = 16;
 /// Cost of a node, in elements.
-pub const NODE_COST: u64 = 256;
+pub(super) const NODE_COST: u64 = 256;
 
 /// State of a translation.
-pub struct Translator<'a> {
+pub(super) struct Translator<'a> {
     parts: &'a Parts,
     /// Shape of the network's input.
     input: Shape,
@@ -161,7 +161,7 @@ pub struct Translator<'a> {
 
 /// Result of a translation: NCHW tensors, whatever the axis order in the file.
 #[derive(Clone, Debug)]
-pub struct Translated {
+pub(super) struct Translated {
     /// The file's outputs in order, without constant ones.
     pub outputs: Vec<(String, ValueId)>,
     /// Their dimensions in the file.
@@ -174,7 +174,12 @@ pub struct Translated {
 
 /// Adds a file's network to a graph. `x` is NCHW in blocked layout. `decision` is the name of a value to return besides
 /// the outputs; the first output if empty.
-pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
+pub(super) fn translate(
+    parts: &Parts,
+    graph: &mut Graph,
+    x: ValueId,
+    decision: &str,
+) -> Result<Translated, Vec<Failure>> {
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);
     let input = Data { integral: parts.integer_pixels(), ..parts.layout.view(x, shape) };
@@ -335,7 +340,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A constant as a parameter of dimensions `dims`, with the same number of elements.
-    pub fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Reason> {
+    pub(super) fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Reason> {
         let id = match value {
             Value::Data(_) => return Err("a constant is needed, the network computes it".into()),
             Value::Param(id, _) => *id,
@@ -361,7 +366,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A constant of up to four dimensions, padded to four axes and permuted by `perm` to the dimensions `dims`.
-    pub fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Reason> {
+    pub(super) fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Reason> {
         // With at most one axis longer than 1, no element moves.
         if dims.iter().filter(|&&n| n != 1).count() <= 1 {
             return self.parameter(value, dims);
@@ -372,24 +377,24 @@ impl<'a> Translator<'a> {
     }
 
     /// A parameter computed from another one.
-    pub fn derived(&mut self, from: ValueId, dims: &[usize], formula: Formula) -> Result<ValueId, Reason> {
+    pub(super) fn derived(&mut self, from: ValueId, dims: &[usize], formula: Formula) -> Result<ValueId, Reason> {
         let name = self.graph.value(from).name.clone();
         Ok(self.graph.derived(name, dims, Derived { from: vec![from], formula })?)
     }
 
     /// Adds a node and returns its first output.
-    pub fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Reason> {
+    pub(super) fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Reason> {
         Ok(self.graph.node(call.label, op, inputs)?)
     }
 
     /// Adds a node whose result has the axis order of its NCHW shape.
-    pub fn emit(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Outputs {
+    pub(super) fn emit(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Outputs {
         let id = self.add(call, op, inputs)?;
         Ok(vec![Value::Data(Data::plain(id, self.graph.shape(id).dims().to_vec()))])
     }
 
     /// A value as a tensor of `shape`, permuted if needed.
-    pub fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Reason> {
+    pub(super) fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Reason> {
         self.arranged(call.label, d, shape)
     }
 
@@ -406,7 +411,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Input `i`, which must have four dimensions, as an NCHW tensor.
-    pub fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Reason> {
+    pub(super) fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Reason> {
         let d = call.data(i)?.clone();
         match d.dims()[..] {
             [n, c, h, w] => self.shaped(call, &d, Shape::new(n, c, h, w)),
@@ -415,7 +420,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Any value as a tensor of `shape`; a constant becomes a tensor of the graph.
-    pub fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Reason> {
+    pub(super) fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Reason> {
         match value {
             Value::Data(d) => self.shaped(call, d, shape),
             constant => {

@@ -10,7 +10,7 @@ use crate::model::onnx::value::canonical;
 use crate::ops::{BatchNorm2d, Binary, BinaryKind, Function, GroupNorm, InstanceNorm2d, ReduceKind, Softmax};
 use crate::tensor::Shape;
 
-pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.attributes.flag("training_mode", false) || (call.opset < 7 && !call.attributes.flag("is_test", false)) {
         return Err("exported in training mode: it uses the statistics of the batch".into());
     }
@@ -31,7 +31,7 @@ fn is_all(value: &Value, number: f64) -> bool {
     value.tensor().is_some_and(|t| (0..t.len()).all(|i| t.at(i) == number))
 }
 
-pub fn instance(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn instance(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let eps = call.attributes.float("epsilon", 1e-5);
     let d = call.data(0)?.clone();
     let dims = d.dims();
@@ -57,7 +57,7 @@ pub fn instance(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(y, dims))])
 }
 
-pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let groups = call.attributes.int("num_groups").and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
     let groups = groups.ok_or("num_groups is not a positive number")?;
     let x = t.nchw(call, 0)?;
@@ -77,7 +77,7 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Normalises over an axis and all after it. Also returns mean and reciprocal standard deviation.
-pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let first = super::fold::axis(call.attributes.int("axis").unwrap_or(-1), dims.len())?;
@@ -120,7 +120,7 @@ fn whole_image(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(y, s.dims().to_vec()))])
 }
 
-pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let axis =
@@ -128,7 +128,7 @@ pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     // Up to opset 12 it is over that axis and all after it.
     if call.opset < 13 && dims[axis + 1..].iter().any(|&n| n != 1) {
         let flat = dims[..axis].iter().product();
-        let x = t.shaped(call, &d, crate::tensor::Shape::new(flat, dims[axis..].iter().product(), 1, 1))?;
+        let x = t.shaped(call, &d, Shape::new(flat, dims[axis..].iter().product(), 1, 1))?;
         let y = if call.op() == "LogSoftmax" { log_softmax(t, call, x)? } else { t.add(call, Softmax, &[x])? };
         return Ok(vec![Value::Data(Data::plain(y, dims))]);
     }

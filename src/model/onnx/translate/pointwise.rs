@@ -11,7 +11,7 @@ use crate::model::onnx::value::canonical;
 use crate::ops::{Binary, BinaryKind, Function, Unary};
 use crate::tensor::Shape;
 
-pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let a = call.attributes;
     let d = call.data(0)?.clone();
     let kind = match call.op() {
@@ -40,7 +40,7 @@ pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Whether an operator is a function in the table.
-pub fn is_function(name: &str) -> bool {
+pub(super) fn is_function(name: &str) -> bool {
     by_operator(name, |_, default| default).is_some()
 }
 
@@ -61,7 +61,7 @@ fn number(v: f32) -> Result<Value, Reason> {
 }
 
 /// `x` if positive, else `alpha * (exp(x / alpha) - 1)`.
-pub fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let alpha = call.attributes.float("alpha", 1.0);
     if !(alpha.is_normal() && alpha.recip().is_normal()) {
@@ -74,14 +74,14 @@ pub fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// `x` where `x > alpha`, else 0.
-pub fn thresholded(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn thresholded(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = Value::Data(call.data(0)?.clone());
     let on = two(t, call, BinaryKind::Greater, &x, &number(call.attributes.float("alpha", 1.0))?)?;
     Ok(vec![two(t, call, BinaryKind::Mul, &x, &on)?])
 }
 
 /// Logical operators; booleans are 0 and 1.
-pub fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let one = number(1.0)?;
     let a = call.value(0)?.clone();
     let result = match call.op() {
@@ -104,7 +104,7 @@ pub fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// `c * x + (1 - c) * y`, exact for finite numbers.
-pub fn choose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn choose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let (c, x, y) = (call.value(0)?.clone(), call.value(1)?.clone(), call.value(2)?.clone());
     for value in [&x, &y] {
         if value.tensor().is_some_and(|t| (0..t.len()).any(|i| !t.at(i).is_finite())) {
@@ -130,7 +130,7 @@ fn bounds(call: &Call<'_>) -> Result<(f32, f32), Reason> {
     Ok((bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?))
 }
 
-pub fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let kind = match call.op() {
         "Add" => BinaryKind::Add,
         "Sub" => BinaryKind::Sub,
@@ -154,7 +154,7 @@ pub fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Operators with any number of inputs.
-pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let kind = match call.op() {
         "Min" => BinaryKind::Min,
         "Max" => BinaryKind::Max,
@@ -195,7 +195,13 @@ fn unpermuted(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Unp
     })
 }
 
-pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Reason> {
+pub(super) fn two(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    kind: BinaryKind,
+    a: &Value,
+    b: &Value,
+) -> Result<Value, Reason> {
     let (da, db) = (a.dims(), b.dims());
     let dims = broadcast(&da, &db)?;
     // With tensors viewed alike, or a tensor and a number, the order of elements does not matter.

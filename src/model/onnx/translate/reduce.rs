@@ -25,7 +25,7 @@ fn axes(call: &Call<'_>, rank: usize) -> Result<Option<Vec<usize>>, Reason> {
     }
 }
 
-pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let Some(along) = axes(call, dims.len())? else { return Ok(vec![Value::Data(d)]) };
@@ -78,7 +78,7 @@ fn product(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -
 }
 
 /// A reduction that keeps the reduced axes, with one element.
-pub fn along_axes(
+pub(super) fn along_axes(
     t: &mut Translator<'_>,
     call: &Call<'_>,
     d: &Data,
@@ -216,13 +216,19 @@ fn combined(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: Re
 const MAX_SLICES: usize = 64;
 
 /// An elementwise function.
-pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: Function) -> Result<Data, Reason> {
+pub(super) fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: Function) -> Result<Data, Reason> {
     let id = t.add(call, Unary { kind }, &[d.id])?;
     Ok(Data { integral: false, ..d.with(id) })
 }
 
 /// An elementwise function of two values.
-pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, b: &Data) -> Result<Data, Reason> {
+pub(super) fn two(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    kind: BinaryKind,
+    a: &Data,
+    b: &Data,
+) -> Result<Data, Reason> {
     match pointwise::two(t, call, kind, &Value::Data(a.clone()), &Value::Data(b.clone()))? {
         Value::Data(d) => Ok(d),
         _ => Err("is a constant".into()),
@@ -240,7 +246,7 @@ fn log_sum_exp(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize
 }
 
 /// `x - max - log(sum(exp(x - max)))` over channels.
-pub fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Result<ValueId, Reason> {
+pub(super) fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Result<ValueId, Reason> {
     let over = |kind| Reduce { kind, channels: true, rows: false, columns: false };
     let max = t.add(call, over(ReduceKind::Max), &[x])?;
     let less = t.add(call, Binary { kind: BinaryKind::Sub }, &[x, max])?;
@@ -250,7 +256,7 @@ pub fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Resul
     t.add(call, Binary { kind: BinaryKind::Sub }, &[less, log])
 }
 
-pub fn argmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn argmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let mut d = call.data(0)?.clone();
     let mut dims = d.dims();
     let at = axis(call.attributes.int("axis").unwrap_or(0), dims.len())?;

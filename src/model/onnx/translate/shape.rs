@@ -14,7 +14,7 @@ use crate::ops::{
 };
 use crate::tensor::Shape;
 
-pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.op() == "Dropout" && call.known(2).ok().flatten().is_some_and(|t| t.at(0) != 0.0) {
         return Err("exported in training mode: it drops elements".into());
     }
@@ -22,7 +22,7 @@ pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// All numbers are `f32` here, so only casts that change values have an effect.
-pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let to = call.attributes.int("to").and_then(|v| i32::try_from(v).ok()).and_then(|v| DataType::try_from(v).ok());
     match to {
@@ -48,7 +48,7 @@ pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     }
 }
 
-pub fn shape(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn shape(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let dims = call.value(0)?.dims();
     Ok(vec![Value::known(if call.op() == "Size" {
         Tensor { dims: vec![], elements: Elements::Int(vec![dims.iter().product::<usize>() as i64]) }
@@ -57,7 +57,7 @@ pub fn shape(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     })])
 }
 
-pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let from = d.dims();
     let a = call.attributes;
@@ -71,7 +71,7 @@ pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Reshapes a value; elements move only if no view has these dimensions.
-pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Reason> {
+pub(super) fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Reason> {
     let own = t.graph.shape(d.id);
     if let Some(view) = d.viewed_as(&dims, own).filter(|v| v.is_of(own) || !d.in_order()) {
         return Ok(view);
@@ -93,7 +93,7 @@ fn folded_shape(dims: &[usize]) -> Shape {
     Shape::new(n, c, pixels.first().copied().unwrap_or(1), pixels.last().copied().unwrap_or(1))
 }
 
-pub fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let perm = fold::permutation(d.order.len(), call.attributes.ints("perm"))?;
     let order = perm.iter().map(|&p| d.order[p]).collect();
@@ -101,7 +101,7 @@ pub fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// A value as a tensor, with the mapping of axes.
-pub struct Placed {
+pub(super) struct Placed {
     /// The tensor.
     pub id: ValueId,
     /// The tensor's axis for each of the value's axes.
@@ -111,7 +111,7 @@ pub struct Placed {
 }
 
 /// The tensor of a value without moving elements, if its axes are a permutation; else in the order of its dimensions.
-pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Reason> {
+pub(super) fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Reason> {
     if d.base == t.graph.shape(d.id).dims() {
         return Ok(Placed { id: d.id, axes: d.order.clone(), viewed: true });
     }
@@ -123,7 +123,7 @@ pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Place
 
 impl Placed {
     /// The result `id` of an op on the tensor, as a value of dimensions `dims`.
-    pub fn result(&self, t: &Translator<'_>, id: ValueId, dims: Vec<usize>) -> Data {
+    pub(super) fn result(&self, t: &Translator<'_>, id: ValueId, dims: Vec<usize>) -> Data {
         if self.viewed {
             Data { id, base: t.graph.shape(id).dims().to_vec(), order: self.axes.clone(), integral: false }
         } else {
@@ -132,7 +132,7 @@ impl Placed {
     }
 }
 
-pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let first = call.inputs.iter().flatten().find_map(|v| if let Value::Data(d) = v { Some(d) } else { None });
     let first = first.ok_or("no input is computed")?.clone();
     let dims = first.dims();
@@ -241,7 +241,7 @@ fn stacked(
 }
 
 /// Slices a value along each axis.
-pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
+pub(super) fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     let full = |r: &Range, n: usize| r.step == 1 && r.count == n;
     if ranges.iter().zip(d.dims()).all(|(r, n)| full(r, n)) {
@@ -309,13 +309,13 @@ fn sliced(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -
     take(t, call, d, ranges).map(Value::Data)
 }
 
-pub fn slice(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn slice(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let ranges = fold::slice(&d.dims(), |name, i| call.list(name, i))?;
     Ok(vec![sliced(t, call, &d, &ranges)?])
 }
 
-pub fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let parts = fold::split(&dims, call.attributes, call.known(1)?, call.outputs())?;
@@ -330,7 +330,7 @@ pub fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// One element along an axis, or evenly spaced ones.
-pub fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let at = axis(call.attributes.int("axis").unwrap_or(0), dims.len())?;
@@ -359,7 +359,7 @@ pub fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Only needed where operators do not broadcast by themselves.
-pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let list = call.known(1)?.ok_or("shape is missing")?;
     let from = d.dims();

@@ -10,7 +10,7 @@ use crate::ops::{
     MaxPool2d, NearestRule, OutputSize, Pad2d, PadMode, PadWith, Pool2d, PoolKind, SpaceToDepth,
 };
 
-pub fn pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let s = t.graph.shape(x);
     let a = call.attributes;
@@ -40,7 +40,7 @@ pub fn pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     t.emit(call, Pool2d { kind, kernel, stride, padding, dilation, ceil_mode }, &[x])
 }
 
-pub fn global_pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn global_pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     if call.op() == "GlobalMaxPool" { t.emit(call, GlobalMaxPool, &[x]) } else { t.emit(call, GlobalAvgPool, &[x]) }
 }
@@ -54,7 +54,7 @@ fn placed_map(t: &mut Translator<'_>, call: &Call<'_>) -> Result<Placed, Reason>
     }
 }
 
-pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let place = placed_map(t, call)?;
     let x = place.id;
     let s = t.graph.shape(x);
@@ -142,7 +142,7 @@ fn fill<T: Copy>(all: &mut [T; 4], axes: &[usize], numbers: &[T]) -> Result<(), 
     Ok(())
 }
 
-pub fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let rank = call.data(0)?.order.len();
     let pads = match call.list("pads", 1)? {
         Some(pads) => pads,
@@ -194,7 +194,7 @@ pub fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(place.result(t, id, t.graph.shape(id).dims().to_vec()))])
 }
 
-pub fn depth(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub(super) fn depth(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let block = call.attributes.int("blocksize").and_then(|b| usize::try_from(b).ok()).filter(|b| (1..=64).contains(b));
     let block = block.ok_or("blocksize is not in 1..64")?;

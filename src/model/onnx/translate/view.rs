@@ -105,7 +105,7 @@ impl Data {
 
 /// For a constant of dimensions `dims` that is broadcast to a view with the axis order `order`: the constant's
 /// dimensions in the tensor's axis order, and the permutation.
-pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Reason> {
+pub(super) fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Reason> {
     let missing = order.len().checked_sub(dims.len()).ok_or("a constant has more dimensions than the tensor")?;
     let padded = [vec![1; missing], dims.to_vec()].concat();
     let perm: Vec<usize> = (0..order.len()).map(|k| order.iter().position(|&o| o == k).unwrap_or_default()).collect();
@@ -113,12 +113,17 @@ pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>
 }
 
 /// Whether two views permute their tensors alike, so that the tensors can be combined directly.
-pub fn alike(a: (&Data, Shape), b: (&Data, Shape)) -> bool {
+pub(super) fn alike(a: (&Data, Shape), b: (&Data, Shape)) -> bool {
     a.0.order == b.0.order && a.0.is_of(a.1) && b.0.is_of(b.1) && broadcast(&a.0.base, &b.0.base).is_ok()
 }
 
 /// A tensor with the value's `axis` as its channels, and the value as a view of it.
-pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Reason> {
+pub(super) fn channels_at(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    d: &Data,
+    axis: usize,
+) -> Result<(ValueId, Data), Reason> {
     let dims = d.dims();
     if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
         return Ok((d.id, d.clone()));

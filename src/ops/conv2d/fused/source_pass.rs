@@ -24,12 +24,12 @@ pub(super) struct SourcePass {
 
 impl SourcePass {
     /// Constants shared by the kernels of a pass.
-    pub fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
+    pub(super) fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
         self.finish(KernelKey::new(shader).with("KH", op.conv.kernel[0] as u32).with("KW", op.conv.kernel[1] as u32))
     }
 
     /// The same without the kernel size.
-    pub fn finish(&self, key: KernelKey) -> KernelKey {
+    pub(super) fn finish(&self, key: KernelKey) -> KernelKey {
         key.with("ACTIVATION", self.activation.id()).accumulating(self.source > 0)
     }
 }
