@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::instance_target::InstanceTarget;
 use super::instances::InstanceSettings;
 use super::steps::PixelStep;
 use crate::error::{Error, Hint, Message, Result};
@@ -28,6 +29,9 @@ pub struct ModelMetadata {
     /// Class names, background first.
     #[serde(default)]
     pub classes: Vec<String>,
+    /// What the network predicts for instances; absent: classes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<InstanceTarget>,
     /// How single instances are found in the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<InstanceSettings>,

@@ -119,8 +119,15 @@ fn scaled(factor: f32) -> Model {
     });
     let weights = weights.collect();
     let normalisation = Normalisation::Percentile { low: 40.0, high: 60.0, clamp: None };
-    let metadata =
-        ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![], instances: None };
+    let metadata = ModelMetadata {
+        format: 1,
+        arch: "unet".into(),
+        config,
+        normalisation,
+        classes: vec![],
+        target: None,
+        instances: None,
+    };
     Model::new("scaled", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 

@@ -26,6 +26,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         config,
         normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
         classes: vec![],
+        target: None,
         instances: None,
     };
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()

@@ -18,8 +18,15 @@ fn model(name: &str, config: serde_json::Value, normalisation: Normalisation) ->
     // Another name, other weights.
     let weight = |k: &str, d: &[usize]| random_parameter(&format!("{name} {k}"), d).unwrap();
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), weight(k, d))).collect();
-    let metadata =
-        ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![], instances: None };
+    let metadata = ModelMetadata {
+        format: 1,
+        arch: "unet".into(),
+        config,
+        normalisation,
+        classes: vec![],
+        target: None,
+        instances: None,
+    };
     Model::new(name, Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 

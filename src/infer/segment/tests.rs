@@ -16,8 +16,15 @@ fn model() -> Model {
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
     // Statistics per image, which differ within a batch.
     let normalisation = Normalisation::ZScore;
-    let metadata =
-        ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![], instances: None };
+    let metadata = ModelMetadata {
+        format: 1,
+        arch: "unet".into(),
+        config,
+        normalisation,
+        classes: vec![],
+        target: None,
+        instances: None,
+    };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 

@@ -132,6 +132,7 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
         config: Value::Object(requested.iter().map(|s| (s.key.clone(), s.value.clone())).collect()),
         normalisation: description.normalisation.clone(),
         classes: vec![],
+        target: None,
         instances: None,
     };
     let mut settings = requested;

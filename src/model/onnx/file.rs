@@ -138,6 +138,7 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
             config: serde_json::json!({}),
             normalisation: Normalisation::Unit,
             classes: Vec::new(),
+            target: None,
             instances: None,
         },
     };

@@ -114,6 +114,7 @@ impl TrainRun {
             config: architecture.config(),
             normalisation: config.data.normalisation.clone(),
             classes: config.data.classes.clone(),
+            target: None,
             instances: None,
         };
         let mut taken = 0;
