@@ -19,6 +19,36 @@ pub enum Separation {
         /// Pixels, above 0. Smaller values split more.
         depth: f64,
     },
+    /// By a flood of the elevation that the network predicts.
+    Elevation(ElevationRule),
+    /// By the offsets to the centre that the network predicts.
+    Offsets(OffsetRule),
+}
+
+/// How a predicted elevation separates instances: the distance, less the weighted probability of a touching border, smoothed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ElevationRule {
+    /// By how much a maximum must rise above the pass to a higher one, above 0.
+    pub depth: f64,
+    /// The least height of an instance's highest pixel.
+    pub min_seed: f64,
+    /// Weight of the border's probability; 0 without such a plane.
+    pub border: f64,
+    /// Standard deviation of the Gaussian in pixels; 0 for none.
+    pub smoothing: f64,
+}
+
+/// How predicted offsets separate instances: pixels follow them, and where many arrive is a centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetRule {
+    /// Pixels that must arrive within 3 x 3 pixels to make a centre.
+    pub votes: u64,
+    /// Centres that fewer pixels belong to are no instances.
+    pub min_cluster: u64,
+    /// Longer offsets are cut to so many pixels along each axis.
+    pub max_offset: u32,
+    /// Offsets that are followed one after another.
+    pub jumps: u32,
 }
 
 /// Options for finding instances. By default they are the connected components of the mask, all of them.
@@ -131,6 +161,11 @@ impl InstanceOptions {
         {
             return Err(Error::invalid("watershed", format!("depth {depth} is not a number above 0")));
         }
+        if let Separation::Elevation(ElevationRule { depth, smoothing, .. }) = self.separation
+            && !(depth.is_finite() && depth > 0.0 && (0.0..=32.0).contains(&smoothing))
+        {
+            return Err(Error::invalid("elevation", format!("depth {depth} or smoothing {smoothing} is out of range")));
+        }
         let within = |what: &str, value: f64, max: f64, open: bool| match value {
             v if (0.0..=max).contains(&v) && !(open && v == max) => Ok(()),
             v => Err(Error::invalid(what, format!("{v} is not from 0 to {max}"))),
@@ -148,6 +183,8 @@ impl fmt::Display for InstanceOptions {
         match self.separation {
             Separation::Components => f.write_str("connected components")?,
             Separation::Watershed { depth } => write!(f, "watershed of the distance (seed depth {depth})")?,
+            Separation::Elevation(_) => f.write_str("flood of the elevation")?,
+            Separation::Offsets(_) => f.write_str("offsets")?,
         }
         if self.connectivity == Connectivity::Eight {
             f.write_str(", connected by corners too")?;
