@@ -38,12 +38,12 @@ mod step;
 mod trainer;
 mod weight_map;
 
-pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
+pub use augment::{Augmentation, AugmentationPreset, Augmented, Augmenter, Elastic, Simard};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use config::{DataConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
+pub use config::{DataConfig, InstancesConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
 #[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]
