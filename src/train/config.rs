@@ -16,7 +16,7 @@ use crate::names::{Name, Named, named};
 use crate::ops::OptimiserKind;
 use crate::weights::Normalisation;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A training run. Unknown keys are errors.
@@ -190,7 +190,8 @@ pub struct WeightMapConfig {
     pub w0: f64,
     /// Width of the border term, pixels.
     pub sigma: f64,
-    /// `"balanced"`, `"none"`, or one number per class.
+    /// `"balanced"`, `"none"`, or one number per class. Default: balanced; for instances, that of the target.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub class_weights: Value,
     /// Border weights on background pixels only.
     pub background_only: bool,
@@ -199,7 +200,7 @@ pub struct WeightMapConfig {
 impl Default for WeightMapConfig {
     fn default() -> Self {
         let WeightMap { w0, sigma, background_only, .. } = WeightMap::default();
-        Self { enabled: true, w0, sigma, class_weights: json!("balanced"), background_only }
+        Self { enabled: true, w0, sigma, class_weights: Value::Null, background_only }
     }
 }
 
@@ -353,9 +354,15 @@ impl TrainConfig {
                 _ => Ok(None),
             };
         }
-        let default = || self.instances.map_or_else(WeightMapConfig::default, InstancesConfig::weight_map);
+        let target = self.instances.map(|i| i.target);
+        let default = || WeightMapConfig::of(target);
         let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = requested.unwrap_or_else(default);
         let class_weights = match &class_weights {
+            Value::Null => instances::class_weights(target),
+            Value::String(s) if s == "balanced" && target.is_some() => {
+                let reason = "\"balanced\", but for [instances] none or one number per class";
+                return Err(Error::invalid("class_weights", reason));
+            }
             Value::String(s) if s == "balanced" => ClassWeights::Balanced,
             Value::String(s) if s == "none" => ClassWeights::None,
             Value::Array(a) => ClassWeights::Explicit(a.iter().filter_map(Value::as_f64).collect()),
@@ -435,6 +442,7 @@ fn strip_nulls(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn configuration_round_trips_through_toml() {

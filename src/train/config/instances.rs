@@ -4,9 +4,10 @@ use super::{DataConfig, WeightMapConfig};
 use crate::error::{Error, Result};
 use crate::model::ArchitectureId;
 use crate::train::dataset::GroundTruthKind;
+use crate::train::weight_map::ClassWeights;
 use crate::weights::InstanceTarget;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Instances to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,17 +63,23 @@ impl InstancesConfig {
         }
         Ok(())
     }
+}
 
-    /// The pixel weights of targets whose outputs are classes: no balance of classes, but the pixels between instances count
-    /// more.
-    pub(super) fn weight_map(self) -> WeightMapConfig {
-        match self.target {
-            // As often as touching borders count for `multi`: 1 + 3.
-            InstanceTarget::Border => {
-                WeightMapConfig { w0: 0.0, class_weights: json!([1.0, 1.0, 4.0]), ..WeightMapConfig::default() }
-            }
-            _ => WeightMapConfig { class_weights: json!("none"), ..WeightMapConfig::default() },
-        }
+impl WeightMapConfig {
+    /// The default for a target: the touching border of `border` has no gaps to emphasise.
+    pub(super) fn of(target: Option<InstanceTarget>) -> Self {
+        let default = Self::default();
+        Self { w0: if target == Some(InstanceTarget::Border) { 0.0 } else { default.w0 }, ..default }
+    }
+}
+
+/// The default weights of the classes: balanced for masks; for instances none, but touching borders, which are rare, count as
+/// often as for `multi`, 1 + 3.
+pub(super) fn class_weights(target: Option<InstanceTarget>) -> ClassWeights {
+    match target {
+        None => ClassWeights::Balanced,
+        Some(InstanceTarget::Border) => ClassWeights::Explicit(vec![1.0, 1.0, 4.0]),
+        Some(_) => ClassWeights::None,
     }
 }
 
@@ -80,6 +87,7 @@ impl InstancesConfig {
 mod tests {
     use super::*;
     use crate::train::{TrainConfig, WeightMap};
+    use serde_json::json;
 
     fn config(text: &str) -> TrainConfig {
         toml::from_str(text).unwrap_or_else(|e| panic!("{text}\n{e}"))
@@ -144,11 +152,13 @@ mod tests {
         };
         let gap = weights("arch = \"unetpp\"\n[instances]\ntarget = \"gap\"").unwrap();
         assert_eq!((gap.w0, gap.sigma, gap.background_only), (10.0, 5.0, true));
-        assert_eq!(gap.class_weights, crate::train::ClassWeights::None);
+        assert_eq!(gap.class_weights, ClassWeights::None);
         let border = weights("[instances]\ntarget = \"border\"").unwrap();
-        assert_eq!(border.class_weights, crate::train::ClassWeights::Explicit(vec![1.0, 1.0, 4.0]));
+        assert_eq!(border.class_weights, ClassWeights::Explicit(vec![1.0, 1.0, 4.0]));
         assert_eq!(weights("[instances]\ntarget = \"multi\""), None);
         let own = weights("[weight_map]\nw0 = 3.0\n[instances]\ntarget = \"gap\"").unwrap();
-        assert_eq!(own.w0, 3.0);
+        assert_eq!((own.w0, own.class_weights), (3.0, ClassWeights::None));
+        let balanced = "[weight_map]\nclass_weights = \"balanced\"\n[instances]\ntarget = \"gap\"";
+        assert!(error(balanced).starts_with("class_weights: \"balanced\", but for [instances]"));
     }
 }
