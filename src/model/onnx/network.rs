@@ -354,7 +354,7 @@ impl Architecture for OnnxNetwork {
             return Err(Error::invalid(format!("input {s}"), format!("the output is {out}: another number of images")));
         }
         let (probability, rule) = self.ending.probability(graph, value)?;
-        Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
+        Ok(Built { outputs: translated.outputs, logits: value, probability, decision: probability, rule })
     }
 }
 

@@ -375,6 +375,7 @@ impl Architecture for NoStep {
     fn build(&self, _: &mut Graph, x: ValueId) -> Result<Built> {
         Ok(Built {
             outputs: vec![],
+            logits: x,
             probability: x,
             decision: x,
             rule: unet_wgpu::low_level::ops::MaskRule::Threshold(0.5),
