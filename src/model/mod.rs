@@ -10,8 +10,11 @@ mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+pub mod onnx_export;
 mod open;
 mod options;
+#[cfg(feature = "bioimage")]
+mod package;
 mod registry;
 mod unet;
 mod unet_3_plus;

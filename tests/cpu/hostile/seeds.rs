@@ -7,11 +7,11 @@ use std::io::Cursor;
 use std::path::Path;
 use unet_wgpu::Model;
 use unet_wgpu::low_level::kernel::{ConvClass, ConvFamily, Tuning};
-use unet_wgpu::low_level::model::onnx::export::export;
 use unet_wgpu::low_level::model::onnx::proto::{
     AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto,
     TensorShape, TensorType, TypeProto, ValueInfo,
 };
+use unet_wgpu::low_level::model::onnx_export::export;
 use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat};
 use unet_wgpu::testing::random_parameter;
