@@ -1,11 +1,11 @@
 //! A network with its weights: a loaded checkpoint.
 
-#[cfg(feature = "bioimage")]
-use super::bioimage::Package;
 use super::dialect::{self, Understood};
 use super::onnx::OnnxNetwork;
 #[cfg(feature = "bioimage")]
 use super::onnx::{self, OnnxOptions};
+#[cfg(feature = "bioimage")]
+use super::package::Package;
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Hint, Result};
 use crate::tensor::HostTensor;

@@ -10,9 +10,12 @@ mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+pub mod onnx_export;
 mod open;
 mod options;
 mod outputs;
+#[cfg(feature = "bioimage")]
+mod package;
 mod registry;
 mod unet;
 mod unet_3_plus;

@@ -1,6 +1,6 @@
 //! A network wrapped in its package's order of axes, postprocessing and sizes.
 
-use super::processing::Post;
+use super::Post;
 use super::sizes::Sizes;
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
