@@ -53,8 +53,8 @@ pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
 pub use instances::{
-    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceMap, InstanceMethod, InstanceOptions,
-    InstanceSettings, Instances, Separation, find_instances,
+    ConnectedComponents, Connectivity, Coordinates, ElevationRule, Instance, InstanceMap, InstanceMethod,
+    InstanceOptions, InstanceSettings, Instances, OffsetRule, Separation, find_instances, find_instances_in,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};

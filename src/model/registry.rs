@@ -72,6 +72,13 @@ impl ArchitectureId {
         self.entry.id()
     }
 
+    /// The shortest of its names, as in the papers: `unet++`.
+    pub fn short(self) -> &'static str {
+        let shortest =
+            self.entry.spellings.iter().copied().min_by_key(|s| (s.len(), s.ends_with(char::is_alphanumeric)));
+        shortest.unwrap_or(self.spelling)
+    }
+
     /// Builds the network from `config`, as in a checkpoint's metadata. Unknown keys are errors.
     pub fn build(self, config: &Value) -> Result<Box<dyn Architecture>> {
         (self.entry.read)(self.spelling, config)
