@@ -31,7 +31,7 @@ mod union;
 use classes::Classes;
 pub use contour::{Polygon, Ring};
 pub use described::{Coordinates, InstanceSource};
-pub use foreground::find_instances;
+pub use foreground::{find_instances, find_instances_in};
 use geometry::Geometry;
 pub use instance::{Instance, InstanceRun};
 pub use map::InstanceMap;

@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::infer::instances::foreground::Foreground;
 use crate::infer::instances::split::Relief;
-use crate::infer::instances::{ElevationRule, Instances};
-use crate::infer::{Connectivity, LabelMap};
+use crate::infer::instances::{ElevationRule, Instances, OffsetRule};
+use crate::infer::{Band, Connectivity, Ids, LabelMap};
 use crate::tensor::HostTensor;
 
 /// Planes of a network, `[height][width]` each.
@@ -26,6 +27,29 @@ impl Planes {
             components.push_probabilities(probability)?;
             let planes: Vec<f32> = self.geometry.iter().flat_map(|p| p[row.clone()].to_vec()).collect();
             components.push_geometry(&planes)?;
+        }
+        components.finish()
+    }
+
+    /// The same, in bands of so many rows.
+    fn in_bands(&self, options: &InstanceOptions, rows: usize) -> Result<Instances> {
+        let mut components = ConnectedComponents::new(self.width, self.height, options)?;
+        for first in (0..self.height).step_by(rows) {
+            let height = rows.min(self.height - first);
+            let range = first * self.width..(first + height) * self.width;
+            let probabilities = &self.probability[range.clone()];
+            let geometry: Vec<f32> = self.geometry.iter().flat_map(|p| p[range.clone()].to_vec()).collect();
+            let classes = Ids::U8(probabilities.iter().map(|&p| u8::from(p > 0.5)).collect());
+            let band = Band {
+                first,
+                height,
+                width: self.width,
+                classes: &classes,
+                probabilities: Some(probabilities),
+                geometry: Some(&geometry),
+                pixels: None,
+            };
+            components.push_band(&band, Foreground { classes: 2, planes: 1 }, None)?;
         }
         components.finish()
     }
@@ -112,6 +136,21 @@ fn elevations_match_the_reference() {
         }
     }
     assert!(found > 100, "{found}");
+}
+
+#[test]
+fn bands_change_nothing() {
+    for case in cases() {
+        let offsets = OffsetRule { votes: 8, min_cluster: 4, max_offset: 6, jumps: 2 };
+        for separation in [Separation::Elevation(MULTI), Separation::Offsets(offsets)] {
+            let options = rules(separation).with_min_confidence(0.5);
+            let expected = case.planes.labels(&options);
+            for rows in [1, 7, case.planes.height] {
+                let labels = case.planes.in_bands(&options, rows).unwrap().to_map().unwrap().labels.into_labels();
+                assert_eq!(labels, expected, "{separation:?} in bands of {rows}");
+            }
+        }
+    }
 }
 
 #[test]
