@@ -165,7 +165,7 @@ impl Offsets {
         offsets.advance(own.saturating_sub(reach[0]));
         arrived.advance(own.saturating_sub(reach[1] + 2));
         runs.clear();
-        for x in 0..*width {
+        for (x, arrival) in line.iter_mut().enumerate() {
             let first = offsets.at(own, x);
             if first[0] == BACKGROUND[0] {
                 continue;
@@ -185,7 +185,7 @@ impl Offsets {
             }
             arrived.row_mut(at[0])[at[1]] += 1;
             let by = [at[0] as i64 - own as i64, at[1] as i64 - x as i64].map(|d| d as i16);
-            line[x] = Arrival { by, length: length(first), foreground: 1 };
+            *arrival = Arrival { by, length: length(first), foreground: 1 };
             match runs.last_mut() {
                 Some(run) if run.end == x as u32 => run.end += 1,
                 _ => runs.push(Run { start: x as u32, end: x as u32 + 1, label: 1 }),
