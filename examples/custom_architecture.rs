@@ -75,7 +75,7 @@ impl Architecture for TwoScales {
         let logits = self.conv(g, "head", mixed, self.classes, 1)?;
         let probability = g.node("probability", Softmax, &[logits])?;
         let outputs = vec![("logits".to_string(), logits), ("probs".to_string(), probability)];
-        Ok(Built { outputs, probability, decision: logits, rule: MaskRule::Argmax })
+        Ok(Built { outputs, logits, probability, decision: logits, rule: MaskRule::Argmax })
     }
 }
 

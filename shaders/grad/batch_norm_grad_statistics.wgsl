@@ -10,7 +10,8 @@
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/activation_slope"
-#import "lib/reduce"
+#import "lib/moments"
+#import "lib/lanes"
 #import "lib/tensor"
 
 struct Params {
@@ -37,10 +38,6 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> coefficients: array<vec4<f32>>;
 #endif
 
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
-
 @compute @workgroup_size(16, 16)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -54,33 +51,10 @@ fn main(
     let width = trip_count(p.w, group.x);
 #ifdef INSTANCE
     // The same computation as in norm_statistics, so that the statistics are those of the forward pass.
-    var pixels = vec4<f32>(0.0);
-    for (var iy = local.y; iy < height; iy += 16u) {
-        let start = plane_start(p.x, start_image, block) + iy * p.x.row;
-        var part = vec4<f32>(0.0);
-        for (var ix = local.x; ix < width; ix += 16u) {
-            part += vec4<f32>(x[start + ix]);
-        }
-        pixels += part;
-    }
-    let rough = reduce(lane, pixels) * p.factor;
-    var deviation = vec4<f32>(0.0);
-    var square = vec4<f32>(0.0);
-    for (var iy = local.y; iy < height; iy += 16u) {
-        let start = plane_start(p.x, start_image, block) + iy * p.x.row;
-        var part = vec4<f32>(0.0);
-        var part_square = vec4<f32>(0.0);
-        for (var ix = local.x; ix < width; ix += 16u) {
-            let d = vec4<f32>(x[start + ix]) - rough;
-            part += d;
-            part_square += d * d;
-        }
-        deviation += part;
-        square += part_square;
-    }
-    let offset = reduce(lane, deviation) * p.factor;
-    let m = rough + offset;
-    let v = max(reduce(lane, square) * p.factor - offset * offset, vec4<f32>(0.0));
+    let rows = vec2<u32>(0u, height);
+    let own = moments(lane, local.xy, block, vec2<u32>(start_image, images), rows, width, p.factor);
+    let m = own.mean;
+    let v = max(own.squares * p.factor - own.offset * own.offset, vec4<f32>(0.0));
 #else
     let channels = min(vec4<u32>(0u, 1u, 2u, 3u) + 4u * block, vec4<u32>(p.c - 1u));
     let m = vec4<f32>(mean[channels.x], mean[channels.y], mean[channels.z], mean[channels.w]);
@@ -112,7 +86,7 @@ fn main(
     if (lane == 0u) {
         let at = 8u * (group.y * ((p.c + 3u) / 4u) + block);
         // Lanes past the last channel may hold anything; zero coefficients keep them finite.
-        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
+        let inside = inside_lanes(block, p.c);
         let zero = vec4<f32>(0.0);
         coefficients[at] = select(zero, scale, inside);
         coefficients[at + 1u] = select(zero, -scale * inverse * spread * p.factor, inside);

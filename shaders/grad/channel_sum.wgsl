@@ -5,7 +5,7 @@
 // Dispatch: (ceil(C / 4), 1, 1); each workgroup sums one block of channels.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/reduce_sum"
 #import "lib/tensor"
 
 struct Params {
@@ -18,10 +18,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
 
 @compute @workgroup_size(16, 16)
 fn main(

@@ -9,7 +9,7 @@
 // Constants: GROUPED if there are groups.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/reduce_sum"
 #import "lib/tensor"
 
 struct Params {
@@ -36,10 +36,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> g: array<Stored>;
 @group(0) @binding(2) var<storage, read> x: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
-
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
 
 @compute @workgroup_size(16, 16)
 fn main(

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 y (read), 2 dy (read), 3 dx (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes all channels of one pixel.
 #import "lib/storage"
+#import "lib/lanes"
 #import "lib/loops"
 #import "lib/tensor"
 
@@ -27,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let blocks = trip_count(p.size.blocks, group.x);
     for (var block = 0u; block < blocks; block++) {
         let at = first + block * p.y.plane;
-        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.c);
+        let inside = inside_lanes(block, p.size.c);
         // Lanes past the last channel may hold anything.
         sum += dot(select(vec4<f32>(0.0), vec4<f32>(y[at]), inside), select(vec4<f32>(0.0), vec4<f32>(dy[at]), inside));
     }

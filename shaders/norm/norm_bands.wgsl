@@ -5,7 +5,7 @@
 // Dispatch: (ceil(C / 4), bands, N); each workgroup computes one pair.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/moments"
 #import "lib/tensor"
 
 struct Params {
@@ -20,10 +20,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;
 
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
-
 @compute @workgroup_size(16, 16)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -32,37 +28,12 @@ fn main(
 ) {
     let first = group.y * p.rows;
     let end = trip_count(min(first + p.rows, p.h), group.x);
-    let columns = trip_count(p.w, group.x);
-    let plane = plane_start(p.x, group.z, group.x);
     let factor = 1.0 / (f32(end - first) * f32(p.w));
-    var total = vec4<f32>(0.0);
-    for (var iy = first + local.y; iy < end; iy += 16u) {
-        var part = vec4<f32>(0.0);
-        for (var ix = local.x; ix < columns; ix += 16u) {
-            part += vec4<f32>(x[plane + iy * p.x.row + ix]);
-        }
-        total += part;
-    }
-    let rough = reduce(lane, total) * factor;
-    // Deviations from the rounded mean: their mean corrects it, and the sum of squares too.
-    var deviation = vec4<f32>(0.0);
-    var square = vec4<f32>(0.0);
-    for (var iy = first + local.y; iy < end; iy += 16u) {
-        var part = vec4<f32>(0.0);
-        var part_square = vec4<f32>(0.0);
-        for (var ix = local.x; ix < columns; ix += 16u) {
-            let d = vec4<f32>(x[plane + iy * p.x.row + ix]) - rough;
-            part += d;
-            part_square += d * d;
-        }
-        deviation += part;
-        square += part_square;
-    }
-    let offset = reduce(lane, deviation) * factor;
-    let spread = reduce(lane, square);
+    let images = vec2<u32>(group.z, group.z + 1u);
+    let m = moments(lane, local.xy, group.x, images, vec2<u32>(first, end), trip_count(p.w, group.x), factor);
     if (lane == 0u) {
         let at = 2u * ((group.z * p.blocks + group.x) * p.bands + group.y);
-        parts[at] = rough + offset;
-        parts[at + 1u] = max(spread - offset * offset / factor, vec4<f32>(0.0));
+        parts[at] = m.mean;
+        parts[at + 1u] = max(m.squares - m.offset * m.offset / factor, vec4<f32>(0.0));
     }
 }

@@ -6,7 +6,7 @@
 // Dispatch: (ceil(C / 4), N, 1); each workgroup computes one block of coefficients, each lane from its own group.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/reduce_sum"
 #import "lib/lanes"
 
 struct Params {
@@ -24,10 +24,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> parts: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> affine: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
-
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
 
 // Pixels of a band.
 fn pixels(band: u32) -> f32 {

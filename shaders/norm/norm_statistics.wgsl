@@ -1,7 +1,7 @@
 // Statistics of a normalisation, as its scale and shift.
 //   x             [N, C, H, W]                   blocked
 //   affine        [ceil(C / 4)][2] vec4          gamma, beta
-//   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
+//   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - m.mean * scale
 //   mean, var     [C]                            linear f32, with KEEP
 // Mean and biased variance are taken over H, W and, if all images share them, N.
 // Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write); with KEEP 4 mean (write), 5 var (write).
@@ -9,7 +9,8 @@
 // Constants: optionally KEEP, if all images share the statistics.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/moments"
+#import "lib/lanes"
 #import "lib/tensor"
 
 struct Params {
@@ -30,10 +31,6 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> kept_variance: array<f32>;
 #endif
 
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
-
 @compute @workgroup_size(16, 16)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -42,57 +39,23 @@ fn main(
 ) {
     let block = group.x;
     let first = group.y * p.images;
-    let end = first + trip_count(p.images, group.x);
-    let rows = trip_count(p.h, group.x);
-    let columns = trip_count(p.w, group.x);
-    // Sums within rows first: rounding error grows with W + H, not with W * H.
-    var total = vec4<f32>(0.0);
-    for (var n = first; n < end; n++) {
-        for (var iy = local.y; iy < rows; iy += 16u) {
-            let row = plane_start(p.x, n, block) + iy * p.x.row;
-            var part = vec4<f32>(0.0);
-            for (var ix = local.x; ix < columns; ix += 16u) {
-                part += vec4<f32>(x[row + ix]);
-            }
-            total += part;
-        }
-    }
-    let rough = reduce(lane, total) * p.factor;
-
-    // Deviations from the rounded mean: their mean corrects it, and the variance too.
-    var deviation = vec4<f32>(0.0);
-    var square = vec4<f32>(0.0);
-    for (var n = first; n < end; n++) {
-        for (var iy = local.y; iy < rows; iy += 16u) {
-            let row = plane_start(p.x, n, block) + iy * p.x.row;
-            var part = vec4<f32>(0.0);
-            var part_square = vec4<f32>(0.0);
-            for (var ix = local.x; ix < columns; ix += 16u) {
-                let d = vec4<f32>(x[row + ix]) - rough;
-                part += d;
-                part_square += d * d;
-            }
-            deviation += part;
-            square += part_square;
-        }
-    }
-    let offset = reduce(lane, deviation) * p.factor;
-    let spread = reduce(lane, square) * p.factor;
+    let images = vec2<u32>(first, first + trip_count(p.images, group.x));
+    let rows = vec2<u32>(0u, trip_count(p.h, group.x));
+    let m = moments(lane, local.xy, block, images, rows, trip_count(p.w, group.x), p.factor);
 
     if (lane == 0u) {
-        let mean = rough + offset;
-        let variance = max(spread - offset * offset, vec4<f32>(0.0));
+        let variance = max(m.squares * p.factor - m.offset * m.offset, vec4<f32>(0.0));
         let scale = affine[2u * block] / sqrt(variance + p.eps);
-        let shift = affine[2u * block + 1u] - mean * scale;
+        let shift = affine[2u * block + 1u] - m.mean * scale;
         // Squares in lanes past the last channel may overflow; zeros keep those lanes finite.
-        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
+        let inside = inside_lanes(block, p.c);
         let at = 2u * (group.y * ((p.c + 3u) / 4u) + block);
         coefficients[at] = select(vec4<f32>(0.0), scale, inside);
         coefficients[at + 1u] = select(vec4<f32>(0.0), shift, inside);
 #ifdef KEEP
         for (var i = 0u; i < 4u; i++) {
             if (inside[i]) {
-                kept_mean[4u * block + i] = mean[i];
+                kept_mean[4u * block + i] = m.mean[i];
                 kept_variance[4u * block + i] = variance[i];
             }
         }

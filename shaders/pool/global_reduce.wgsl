@@ -5,6 +5,7 @@
 // Dispatch: (ceil(C / 4), N, 1); each workgroup computes one vec4.
 // Constants: optionally MAX, for the max instead of the mean.
 #import "lib/storage"
+#import "lib/lanes"
 #import "lib/loops"
 #import "lib/reduce"
 #import "lib/tensor"
@@ -65,7 +66,7 @@ fn main(
 #endif
     if (lane == 0u) {
         // Sums in lanes past the last channel may overflow.
-        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * group.x < vec4<u32>(p.c);
+        let inside = inside_lanes(group.x, p.c);
         y[plane_start(p.y, group.y, group.x)] = stored(select(vec4<f32>(0.0), v, inside));
     }
 }

@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes one pixel.
 #import "lib/storage"
+#import "lib/lanes"
 #import "lib/loops"
 #import "lib/tensor"
 
@@ -18,13 +19,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
-fn inside(block: u32) -> vec4<bool> {
-    return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
-}
-
 // exp(v - top); 0 past the last channel, where v is an arbitrary finite value and exp might overflow.
 fn power(v: vec4<f32>, top: f32, block: u32) -> vec4<f32> {
-    let valid = inside(block);
+    let valid = inside_lanes(block, p.c);
     let d = select(vec4<f32>(0.0), v - top, valid);
     return select(vec4<f32>(0.0), exp(d), valid);
 }
@@ -41,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let lowest = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {
-        best = max(best, select(lowest, vec4<f32>(x[source + b * p.x.plane]), inside(b)));
+        best = max(best, select(lowest, vec4<f32>(x[source + b * p.x.plane]), inside_lanes(b, p.c)));
     }
     let top = max(max(best.x, best.y), max(best.z, best.w));
     var sums = vec4<f32>(0.0);

@@ -6,7 +6,7 @@
 // Constants: optionally LAST.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/reduce"
+#import "lib/reduce_sum"
 
 struct Params {
     len: u32,
@@ -15,10 +15,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-
-fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return a + b;
-}
 
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -5,7 +5,7 @@ use super::models::{option, say_assumptions};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use unet_wgpu::low_level::model::{Architecture, Model, parse};
+use unet_wgpu::low_level::model::{Architecture, ArchitectureId, Model, parse};
 use unet_wgpu::{Error, Result};
 
 /// The architecture that options without `--arch` describe.
@@ -18,8 +18,7 @@ pub(super) const DESCRIBED: [&str; 7] = ["arch", "width", "depth", "padding", "i
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Architecture, in place of a model")]
 pub(super) struct ArchArgs {
-    /// unet, unet++ or unet3+ [default: unet, if another option of the architecture is given]
-    #[arg(long, value_name = "ARCH", group = "network")]
+    #[arg(long, value_name = "ARCH", group = "network", help = architectures())]
     pub arch: Option<String>,
     /// Channels of the first level
     #[arg(long)]
@@ -40,6 +39,13 @@ pub(super) struct ArchArgs {
     /// checkpoint, a setting that would otherwise be assumed, such as `align_corners=false`, `normalisation=z_score`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+/// Every architecture by the shortest of its names.
+fn architectures() -> String {
+    let names: Vec<String> = ArchitectureId::all().map(|id| id.short().to_string()).collect();
+    let (last, others) = names.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
+    format!("{} or {last} [default: {DEFAULT}, if another option of the architecture is given]", others.join(", "))
 }
 
 impl ArchArgs {
@@ -73,6 +79,17 @@ impl ArchArgs {
     /// Whether any architecture option is given.
     pub(super) fn is_given(&self) -> bool {
         self.arch.is_some() || !self.numbers().is_empty() || !self.set.is_empty()
+    }
+
+    /// Whether an option of the architecture's config is given, by its name there.
+    pub(super) fn gives(&self, key: &str) -> bool {
+        let set = |pair: &String| pair.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+        self.numbers().contains_key(key) || self.set.iter().any(set)
+    }
+
+    /// Whether `--arch` names the architecture.
+    pub(super) fn names_one(&self) -> bool {
+        self.arch.is_some()
     }
 
     /// The architecture `arch` with `config`, overridden by the options. With `--arch`, `config` belongs to another network

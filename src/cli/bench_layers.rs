@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use unet_wgpu::low_level::gpu::Peak;
-use unet_wgpu::low_level::plan::{Choice, Plan};
+use unet_wgpu::low_level::kernel::ConvChoice;
+use unet_wgpu::low_level::plan::Plan;
 
 /// Name of the clock that timed the layers.
 pub(super) fn clock(of_device: bool) -> &'static str {
@@ -24,7 +25,7 @@ pub(super) struct Layer {
     label: String,
     op: String,
     macs: u64,
-    choice: Option<Choice>,
+    choice: Option<ConvChoice>,
     kernels: Vec<Kernel>,
 }
 
@@ -95,7 +96,7 @@ pub(super) fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String 
     for l in layers {
         // A layer's only kernel, if it had no alternative, goes on the layer's own line.
         let only = l.kernels.first().filter(|_| l.choice.is_none() && l.kernels.len() == 1);
-        let why = l.choice.map(|c| format!(": {} ({})", c.family, c.reason));
+        let why = l.choice.map(|c| format!(": {} ({})", c.family.name(), c.reason));
         let why = why.or(only.map(|k| format!(": {}", k.name))).unwrap_or_default();
         row(&mut t, l.ms(), Some(l.macs), l.bytes(), l.dispatches(), &format!("{}{why}", l.label));
         for k in &l.kernels {

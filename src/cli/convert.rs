@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::low_level::infer::{check_writable, write_atomically};
-use unet_wgpu::low_level::model::onnx;
+use unet_wgpu::low_level::model::onnx_export;
 use unet_wgpu::low_level::weights::{self, Checkpoint, ModelMetadata, StoredType};
 use unet_wgpu::{Error, Result};
 
@@ -59,7 +59,7 @@ impl Convert {
             return Err(Error::file(&self.input, reason));
         }
         if to_onnx {
-            let bytes = onnx::export::export(&model)?;
+            let bytes = onnx_export::export(&model)?;
             write_atomically(&self.output, |file| file.write_all(&bytes))?;
         } else {
             let (arch, config) = (model.architecture.id().to_string(), model.architecture.config());

@@ -99,7 +99,7 @@ impl Eval {
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);
         let requested = self.instances.settings();
-        let found = segmenter.instance_options(&requested);
+        let found = segmenter.instance_options(&requested)?;
         if self.objects != GroundTruthFiles::None {
             let own = segmenter.model().metadata.instances.as_ref();
             instances::note(&found, &requested, own).iter().for_each(|text| common.note(text));

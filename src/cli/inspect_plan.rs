@@ -99,7 +99,7 @@ impl Report {
             "rewrites": self.stages.iter().map(stage).collect::<Vec<_>>(),
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
-            "steps": rows(&self.dispatches, "kernel", "workgroups"),
+            "dispatches": rows(&self.dispatches, "kernel", "workgroups"),
             "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "texture": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
         })
     }

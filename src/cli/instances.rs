@@ -7,6 +7,7 @@ use unet_wgpu::low_level::infer::{
     Calibration, Connectivity, Coordinates, InstanceMethod, InstanceOptions, InstanceSettings, InstanceSink,
     InstanceWriter,
 };
+use unet_wgpu::low_level::weights::{MAX_JUMPS, MAX_OFFSET, MAX_SMOOTHING};
 use unet_wgpu::{Error, Result};
 
 /// How single instances are found, where it differs from what the model's file says.
@@ -16,9 +17,31 @@ pub(super) struct InstanceArgs {
     /// How touching instances are separated
     #[arg(long = "instances", value_parser = values::named::<InstanceMethod>(), value_name = "HOW")]
     method: Option<InstanceMethod>,
-    /// For the watershed: how many pixels an instance must be wider than its neck to become two; smaller splits more
-    #[arg(long, value_name = "PIXELS", value_parser = depth)]
+    /// By how much a maximum must rise above the pass to the next to be an instance of its own; smaller splits more. For the
+    /// watershed in pixels of distance to the edge, for the elevation in parts of the largest distance
+    #[arg(long, value_name = "DEPTH", value_parser = depth)]
     seed_depth: Option<f64>,
+    /// For the elevation: the least height of an instance's highest pixel
+    #[arg(long, value_name = "HEIGHT", value_parser = not_negative)]
+    min_seed: Option<f64>,
+    /// For the elevation: how much a certain touching border lowers it
+    #[arg(long, value_name = "WEIGHT", value_parser = not_negative)]
+    border: Option<f64>,
+    /// For the elevation: standard deviation of the Gaussian that smooths it, in pixels; 0 for none
+    #[arg(long, value_name = "PIXELS", value_parser = smoothing)]
+    smoothing: Option<f64>,
+    /// For the offsets: how many pixels must arrive within 3 x 3 pixels to make a centre
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    votes: Option<u64>,
+    /// For the offsets: centres that fewer pixels belong to are no instances
+    #[arg(long, value_name = "PIXELS")]
+    min_cluster: Option<u64>,
+    /// For the offsets: longer ones are cut to so many pixels along each axis
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_OFFSET)))]
+    max_offset: Option<u32>,
+    /// For the offsets: how many are followed one after another
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_JUMPS)))]
+    jumps: Option<u32>,
     /// Which pixels are of one instance: those that share an edge (4), or a corner too (8)
     #[arg(long, value_name = "4|8", value_parser = connectivity)]
     connectivity: Option<Connectivity>,
@@ -62,6 +85,15 @@ fn depth(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|d: &f64| d.is_finite() && *d > 0.0).ok_or_else(|| "not a number above 0".into())
 }
 
+fn not_negative(text: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|d: &f64| d.is_finite() && *d >= 0.0).ok_or_else(|| "not 0 or more".into())
+}
+
+fn smoothing(text: &str) -> std::result::Result<f64, String> {
+    let within = |s: &f64| (0.0..=MAX_SMOOTHING).contains(s);
+    text.parse().ok().filter(within).ok_or_else(|| format!("not from 0 to {MAX_SMOOTHING}"))
+}
+
 fn probability(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(|| "not from 0 up to, but not including, 1".into())
 }
@@ -80,6 +112,13 @@ impl InstanceArgs {
         let mut settings = InstanceSettings::default();
         settings.method = self.method;
         settings.seed_depth = self.seed_depth;
+        settings.min_seed = self.min_seed;
+        settings.border = self.border;
+        settings.smoothing = self.smoothing;
+        settings.votes = self.votes;
+        settings.min_cluster = self.min_cluster;
+        settings.max_offset = self.max_offset;
+        settings.jumps = self.jumps;
         settings.connectivity = self.connectivity;
         settings.threshold = self.threshold;
         settings.min_confidence = self.min_confidence;
@@ -169,6 +208,22 @@ mod tests {
             .with_fill_holes(true)
             .with_close_gaps(1);
         assert_eq!(settings(all), Ok(expected));
+        let elevation = "--instances elevation --seed-depth 0.1 --min-seed 0.3 --border 0 --smoothing 1.5";
+        let expected = InstanceSettings::default()
+            .with_method(InstanceMethod::Elevation)
+            .with_seed_depth(0.1)
+            .with_min_seed(0.3)
+            .with_border(0.0)
+            .with_smoothing(1.5);
+        assert_eq!(settings(elevation), Ok(expected));
+        let offsets = "--instances offsets --votes 9 --min-cluster 5 --max-offset 32 --jumps 2";
+        let expected = InstanceSettings::default()
+            .with_method(InstanceMethod::Offsets)
+            .with_votes(9)
+            .with_min_cluster(5)
+            .with_max_offset(32)
+            .with_jumps(2);
+        assert_eq!(settings(offsets), Ok(expected));
         let off = InstanceSettings::default().with_fill_holes(false).with_min_area(0).with_min_area_percent(0.0);
         assert_eq!(settings("--fill-holes=false --min-area 0 --min-area 0%"), Ok(off));
         for bad in [
@@ -180,6 +235,12 @@ mod tests {
             "--close-gaps 3",
             "--seed-depth 0",
             "--instances flood",
+            "--min-seed=-0.1",
+            "--smoothing 33",
+            "--border nan",
+            "--votes 0",
+            "--max-offset 1025",
+            "--jumps 17",
         ] {
             assert!(settings(bad).is_err(), "{bad}");
         }

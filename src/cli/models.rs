@@ -4,7 +4,7 @@ use super::{Common, hints};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::path::Path;
-use unet_wgpu::low_level::model::{Model, onnx};
+use unet_wgpu::low_level::model::{Model, onnx_export};
 use unet_wgpu::{Error, Result};
 
 /// Options of another program's checkpoint.
@@ -51,7 +51,7 @@ impl SetArgs {
         if let Some(key) = self.options()?.keys().next() {
             return Err(Error::invalid(format!("--set {key}"), "does not apply to an ONNX file"));
         }
-        Model::new(name, onnx::export::read_back(path)?)
+        Model::new(name, onnx_export::read_back(path)?)
     }
 }
 

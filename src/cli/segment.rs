@@ -200,7 +200,7 @@ impl Segment {
         }
         let requested = self.instances.settings();
         // Instances keep a share of the memory for themselves.
-        let instances = segmenter.instance_options(&requested).with_memory(self.memory / 4);
+        let instances = segmenter.instance_options(&requested)?.with_memory(self.memory / 4);
         if save.iter().any(|s| s.finds_instances()) {
             let own = segmenter.model().metadata.instances.as_ref();
             instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));

@@ -20,6 +20,8 @@ pub struct BandInfo {
     pub classes: Vec<String>,
     /// Probability planes of the network: 1 for a single sigmoid output, otherwise one per class.
     pub planes: usize,
+    /// Planes of [`Band::geometry`]; 0 for a network that predicts classes alone.
+    pub geometry: usize,
     /// Pixel values shown as black and white: percentiles over the image, equal for all channels. Present if a sink
     /// needs them.
     pub contrast: Option<[f64; 2]>,
@@ -30,6 +32,8 @@ pub struct BandInfo {
 pub struct Needs {
     /// [`Band::probabilities`].
     pub probabilities: bool,
+    /// [`Band::geometry`].
+    pub geometry: bool,
     /// [`Band::pixels`].
     pub pixels: bool,
     /// [`BandInfo::contrast`].
@@ -42,6 +46,7 @@ impl Needs {
     pub fn or(self, other: Self) -> Self {
         Self {
             probabilities: self.probabilities | other.probabilities,
+            geometry: self.geometry | other.geometry,
             pixels: self.pixels | other.pixels,
             contrast: self.contrast | other.contrast,
         }
@@ -61,9 +66,20 @@ pub struct Band<'a> {
     pub classes: &'a Ids,
     /// Probabilities `[K][height][width]`, if a sink needs them; K is [`BandInfo::planes`].
     pub probabilities: Option<&'a [f32]>,
+    /// What the network predicts for instances, `[G][height][width]`, if a sink needs it; G is [`BandInfo::geometry`], and
+    /// [`InstanceTarget::geometry`](crate::weights::InstanceTarget::geometry) says which planes these are.
+    pub geometry: Option<&'a [f32]>,
     /// The image's own pixels of these rows, as in its file, if a sink needs them: `height` x `width` pixels of
     /// [`BandInfo::channels`] channels.
     pub pixels: Option<&'a Image>,
+}
+
+impl BandInfo {
+    /// Values per pixel that the network gives to sinks with these needs.
+    pub(super) fn values(&self, needs: Needs) -> usize {
+        let part = |needed: bool, planes: usize| if needed { planes } else { 0 };
+        part(needs.probabilities, self.planes) + part(needs.geometry, self.geometry)
+    }
 }
 
 impl Band<'_> {
@@ -119,6 +135,9 @@ pub fn feed(
     if needs.probabilities && probabilities.is_none() {
         return Err(missing("probabilities"));
     }
+    if needs.geometry {
+        return Err(missing("planes of geometry"));
+    }
     if needs.pixels && image.is_none() {
         return Err(missing("pixels"));
     }
@@ -148,7 +167,7 @@ pub fn feed(
             None => None,
         };
         let (probabilities, pixels) = (planes.as_deref(), pixels.as_ref());
-        sink.band(&Band { first, height: rows, width, classes: &classes, probabilities, pixels })?;
+        sink.band(&Band { first, height: rows, width, classes: &classes, probabilities, geometry: None, pixels })?;
         first += rows;
     }
     sink.finish()
@@ -188,10 +207,10 @@ mod tests {
         let mask = Mask::new(2, 3, 2, Ids::U8(vec![0, 1, 1, 0, 1, 1])).unwrap();
         let image = Image::new(2, 3, 2, Pixels::U8((0..12).collect())).unwrap();
         let classes = vec!["background".to_string(), "cell".to_string()];
-        let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, contrast: None };
+        let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, geometry: 0, contrast: None };
         let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
         let record = Arc::new(Mutex::new(Record::new()));
-        let all = Needs { probabilities: true, pixels: true, contrast: false };
+        let all = Needs { probabilities: true, pixels: true, ..Needs::default() };
         let sink = || Box::new(Recorder(all, record.clone()));
         feed(sink(), &info, &mask, Some(&probabilities), Some(&image), 2).unwrap();
         let expected = vec![

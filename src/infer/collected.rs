@@ -8,21 +8,26 @@ use crate::error::{Error, Result};
 /// A sink that collects all rows in memory.
 pub(super) struct Collected {
     pub probabilities: bool,
+    pub geometry: bool,
     pub width: usize,
     pub height: usize,
     pub ids: Ids,
+    /// Probabilities.
     pub planes: Vec<f32>,
+    /// Geometry.
+    pub extra: Vec<f32>,
 }
 
 impl Default for Collected {
     fn default() -> Self {
-        Self { probabilities: false, width: 0, height: 0, ids: Ids::U8(Vec::new()), planes: Vec::new() }
+        let ids = Ids::U8(Vec::new());
+        Self { probabilities: false, geometry: false, width: 0, height: 0, ids, planes: Vec::new(), extra: Vec::new() }
     }
 }
 
 impl BandSink for Collected {
     fn needs(&self) -> Needs {
-        Needs { probabilities: self.probabilities, ..Needs::default() }
+        Needs { probabilities: self.probabilities, geometry: self.geometry, ..Needs::default() }
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
@@ -30,6 +35,7 @@ impl BandSink for Collected {
         let pixels = info.width * info.height;
         self.ids = no_ids(info.classes.len(), pixels)?;
         self.planes = zeros(if self.probabilities { pixels.saturating_mul(info.planes) } else { 0 })?;
+        self.extra = zeros(if self.geometry { pixels.saturating_mul(info.geometry) } else { 0 })?;
         Ok(())
     }
 
@@ -45,9 +51,11 @@ impl BandSink for Collected {
             (Ids::U16(to), Ids::U16(from)) => copy(to, at, from),
             _ => return Err(Error::invalid("band", "has ids of another size")),
         }
-        let planes = band.probabilities.unwrap_or_default().chunks_exact((band.height * band.width).max(1));
-        for (c, plane) in planes.enumerate() {
-            copy(&mut self.planes, (c * self.height) * self.width + at, plane);
+        for (to, from) in [(&mut self.planes, band.probabilities), (&mut self.extra, band.geometry)] {
+            let planes = from.unwrap_or_default().chunks_exact((band.height * band.width).max(1));
+            for (c, plane) in planes.enumerate() {
+                copy(to, (c * self.height) * self.width + at, plane);
+            }
         }
         Ok(())
     }

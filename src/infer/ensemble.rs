@@ -12,9 +12,10 @@ use super::tile::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_prob
 use super::tile::grid::{TileSpec, Tileability};
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
-use crate::model::{Model, SizeRule, built};
+use crate::model::{Model, SizeRule};
 use crate::names::{Name, Named, named};
 use crate::ops::MaskRule;
+use crate::weights::InstanceTarget;
 
 /// Test-time augmentation: orientations of the image whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,7 +67,7 @@ pub struct Ensemble {
 
 impl From<Model> for Ensemble {
     fn from(model: Model) -> Self {
-        let (rule, planes) = (model.architecture.size_rule(), model.architecture.out_channels());
+        let (rule, planes) = (model.architecture.size_rule(), model.planes());
         let names = model.metadata.classes.clone();
         Self { first: model, others: Vec::new(), rule, tta: Tta::None, planes, names }
     }
@@ -98,6 +99,11 @@ impl Ensemble {
         if classes[0].len() != classes[1].len() || self.names.iter().zip(names).any(|(a, b)| a != b) {
             let [ours, theirs] = classes.map(|list| format!("[{}]", list.join(", ")));
             return differ("classes", ours, theirs);
+        }
+        let (ours, theirs) = (self.first.geometry(), model.geometry());
+        if ours != theirs {
+            let [ours, theirs] = [ours, theirs].map(|t| t.map_or("classes alone".to_string(), |t| t.to_string()));
+            return differ("what they predict for instances", ours, theirs);
         }
         let (ours, theirs) = (DecisionRule::of(&self.first)?, DecisionRule::of(&model)?);
         let Some(planes) = ours.common(theirs) else {
@@ -152,6 +158,11 @@ impl Ensemble {
     /// classes.
     pub fn planes(&self) -> usize {
         self.planes
+    }
+
+    /// Number of planes of geometry.
+    pub fn geometry(&self) -> usize {
+        self.first.geometry().map_or(0, InstanceTarget::geometry)
     }
 
     /// The models, in the order in which their probabilities are summed.
@@ -235,10 +246,10 @@ impl Ensemble {
     }
 
     pub(super) fn request(&self, outputs: TileOutputs) -> TileRequest {
-        let TileOutputs { probabilities, decision } = outputs;
+        let TileOutputs { probabilities, decision, geometry } = outputs;
         match self.runs() {
-            1 => TileRequest { mask: !decision, decision, probabilities },
-            _ => TileRequest { mask: false, decision: false, probabilities: true },
+            1 => TileRequest { mask: !decision, decision, probabilities, geometry },
+            _ => TileRequest { mask: false, decision: false, probabilities: true, geometry },
         }
     }
 }
@@ -261,9 +272,8 @@ struct DecisionRule {
 
 impl DecisionRule {
     fn of(model: &Model) -> Result<Self> {
-        let architecture = &*model.architecture;
-        let rule = on_probabilities(&built(architecture, architecture.example())?.1);
-        Ok(Self { rule, planes: model.architecture.out_channels() })
+        let rule = on_probabilities(&model.built()?.1.built);
+        Ok(Self { rule, planes: model.planes() })
     }
 
     /// The number of planes that both can supply.
@@ -283,6 +293,7 @@ impl std::fmt::Display for DecisionRule {
         match self.rule {
             MaskRule::Argmax => write!(f, "the largest of {} planes", self.planes),
             MaskRule::Threshold(t) => write!(f, "{} planes with threshold {t}", self.planes),
+            MaskRule::Foreground => write!(f, "the foreground, then the largest of {} planes", self.planes - 1),
         }
     }
 }

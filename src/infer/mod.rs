@@ -48,13 +48,13 @@ pub use components::{components, grow};
 pub(crate) use decode::orientation_of;
 #[cfg(feature = "image-formats")]
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
-pub(crate) use distance::nearest_sites;
+pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
 pub use instances::{
-    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceMap, InstanceMethod, InstanceOptions,
-    InstanceSettings, Instances, Separation, find_instances,
+    ConnectedComponents, Connectivity, Coordinates, ElevationRule, Instance, InstanceMap, InstanceMethod,
+    InstanceOptions, InstanceSettings, Instances, OffsetRule, Separation, find_instances, find_instances_in,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};

@@ -95,6 +95,18 @@ impl Orientation {
         if self.transpose { [w, h] } else { [h, w] }
     }
 
+    /// Turns vectors (rows, columns) of the oriented image into those of the image; their pixels must be in place already.
+    pub(super) fn vectors_back(self, rows: &mut [f32], columns: &mut [f32]) {
+        if self.transpose {
+            rows.swap_with_slice(columns);
+        }
+        for (flip, plane) in [(self.flip_rows, rows), (self.flip_columns, columns)] {
+            if flip {
+                plane.iter_mut().for_each(|v| *v = -*v);
+            }
+        }
+    }
+
     /// Orients planes of `h` rows and `w` columns.
     pub fn planes(self, planes: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
         if self == Self::default() || h * w == 0 {
@@ -163,6 +175,25 @@ mod tests {
         for (i, (size, planes)) in oriented.iter().enumerate() {
             assert!(oriented[..i].iter().all(|o| o != &oriented[i]), "{i}");
             assert_eq!(Orientation::all()[i].inverse().planes(planes, *size), x, "{i}");
+        }
+    }
+
+    /// The vector from each pixel to a fixed one, measured in the oriented image.
+    #[test]
+    fn vectors_turn_with_the_image() {
+        let (h, w, target) = (5usize, 7usize, [1usize, 4usize]);
+        let to = |[y, x]: [usize; 2], h: usize, w: usize| -> Vec<f32> {
+            let rows = (0..h * w).map(|i| y as f32 - (i / w) as f32);
+            rows.chain((0..h * w).map(|i| x as f32 - (i % w) as f32)).collect()
+        };
+        let mark: Vec<f32> = (0..h * w).map(|i| f32::from(u8::from(i == target[0] * w + target[1]))).collect();
+        for by in Orientation::all() {
+            let [oh, ow] = by.size([h, w]);
+            let at = by.planes(&mark, [h, w]).iter().position(|&v| v == 1.0).unwrap();
+            let mut back = by.inverse().planes(&to([at / ow, at % ow], oh, ow), [oh, ow]);
+            let (rows, columns) = back.split_at_mut(h * w);
+            by.vectors_back(rows, columns);
+            assert_eq!(back, to(target, h, w), "{by:?}");
         }
     }
 

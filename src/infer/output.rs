@@ -56,7 +56,15 @@ pub fn write_mask(output: impl Into<Output>, mask: &Mask) -> Result<()> {
 /// Band information from a mask alone.
 fn info_of(mask: &Mask) -> BandInfo {
     let classes = (0..mask.classes()).map(|i| format!("class {i}")).collect();
-    BandInfo { width: mask.width(), height: mask.height(), channels: 0, classes, planes: 0, contrast: None }
+    BandInfo {
+        width: mask.width(),
+        height: mask.height(),
+        channels: 0,
+        classes,
+        planes: 0,
+        geometry: 0,
+        contrast: None,
+    }
 }
 
 /// File formats of [`write_probabilities`].
@@ -97,12 +105,12 @@ pub fn write_probabilities(
     };
     let count = planes.len() / plane;
     let sink = ProbabilitySink::with_format(output, format);
-    let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, contrast: None };
+    let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, geometry: 0, contrast: None };
     // The number of classes suffices: their names are not written.
     let mut sink: Box<dyn BandSink> = Box::new(sink);
     sink.start(&info)?;
     let classes = &Ids::U8(Vec::new());
-    sink.band(&Band { first: 0, height, width, classes, probabilities: Some(planes), pixels: None })?;
+    sink.band(&Band { first: 0, height, width, classes, probabilities: Some(planes), geometry: None, pixels: None })?;
     sink.finish()
 }
 

@@ -5,7 +5,7 @@ use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
 use super::image::{Image, Sample};
-use super::instances::{InstanceMap, InstanceOptions, InstanceSettings, find_instances};
+use super::instances::{InstanceMap, InstanceOptions, InstanceSettings, find_instances_in};
 use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
@@ -113,10 +113,11 @@ impl Segmenter {
         self.planner.ensemble.classes()
     }
 
-    /// How instances are found with these settings, and the model's own where they leave it open.
-    pub fn instance_options(&self, settings: &InstanceSettings) -> InstanceOptions {
-        let own = self.model().metadata.instances.as_ref();
-        InstanceOptions::from(&own.map_or_else(|| settings.clone(), |own| settings.clone().or(own)))
+    /// How instances are found with these settings, and the model's own where they leave it open. Fails if the method needs what
+    /// the network does not predict.
+    pub fn instance_options(&self, settings: &InstanceSettings) -> Result<InstanceOptions> {
+        let model = self.model();
+        InstanceOptions::of_model(settings, model.metadata.instances.as_ref(), model.metadata.target)
     }
 
     /// Bytes of device memory in use.
@@ -149,14 +150,18 @@ impl Segmenter {
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
-        let instances = options.instances.as_ref().map(|s| self.instance_options(s));
+        let instances = options.instances.as_ref().map(|s| self.instance_options(s)).transpose()?;
         let needed = instances.as_ref().is_some_and(InstanceOptions::needs_probabilities);
-        let mut collected = Collected { probabilities: options.probabilities || needed, ..Default::default() };
+        let geometry = instances.as_ref().is_some_and(InstanceOptions::needs_geometry);
+        let probabilities = options.probabilities || needed;
+        let mut collected = Collected { probabilities, geometry, ..Default::default() };
         let mut source = InMemory::borrowed(image);
         let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
         let mask = Mask::new(image.width(), image.height(), run.class_pixels.len(), collected.ids)?;
-        let probabilities = collected.probabilities.then_some(collected.planes);
-        let find = |o: InstanceOptions| find_instances(&mask, probabilities.as_deref(), &o)?.to_map();
+        let probabilities = probabilities.then_some(collected.planes);
+        let geometry = geometry.then_some(collected.extra);
+        let find =
+            |o: InstanceOptions| find_instances_in(&mask, probabilities.as_deref(), geometry.as_deref(), &o)?.to_map();
         let instances = instances.map(find).transpose()?;
         let probabilities = probabilities.filter(|_| options.probabilities);
         let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
@@ -287,8 +292,9 @@ impl Segmenter {
         let map = ChannelMap::of(&source.info(), &source.channel_names(), self.model().architecture.in_channels())?;
         let (affines, contrast) = self.measure(source, options, needs, &map)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let (classes, planes) = (self.planner.ensemble.classes(), self.planner.ensemble.planes());
-        let info = BandInfo { width, height, channels, classes, planes, contrast };
+        let ensemble = &self.planner.ensemble;
+        let (classes, planes, geometry) = (ensemble.classes(), ensemble.planes(), ensemble.geometry());
+        let info = BandInfo { width, height, channels, classes, planes, geometry, contrast };
         Ok(Prepared { source, sinks, info, needs, affines, channels: map })
     }
 
@@ -355,7 +361,8 @@ impl Segmenter {
     /// Plans the tiles of images that run together; `None` for no images.
     fn plan(&mut self, backend: &Backend, images: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
         let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
-        let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
+        let Needs { probabilities, geometry, .. } = needs;
+        let outputs = TileOutputs { probabilities, decision: options.blend == Blend::Gaussian, geometry };
         let (channels, runs) = (self.model().architecture.in_channels(), self.planner.ensemble.runs());
         let mut budgets = Vec::with_capacity(images.len());
         for Prepared { source, info, needs, .. } in images {
@@ -405,8 +412,9 @@ impl RunTiles for Networks<'_> {
         let tiles = queued.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
         let tiles: Vec<TileInput> = tiles.collect();
         let results = self.runner.run_async(&tiles, progress).await?.into_iter();
-        let result = |TileOutput { mask, decision: mut planes, probabilities }| {
+        let result = |TileOutput { mask, decision: mut planes, probabilities, geometry }| {
             planes.extend(probabilities);
+            planes.extend(geometry);
             TileResult { mask, planes }
         };
         Ok(results.map(result).collect())

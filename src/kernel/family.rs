@@ -65,3 +65,24 @@ impl<'de> Deserialize<'de> for ConvFamily {
         String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
+
+/// The family that a convolution chose, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ConvChoice {
+    /// The family.
+    pub family: ConvFamily,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl<'de> Deserialize<'de> for ConvChoice {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            family: ConvFamily,
+            reason: String,
+        }
+        let Stored { family, reason } = Stored::deserialize(from)?;
+        Ok(Self { family, reason: super::name(&reason).map_err(de::Error::custom)? })
+    }
+}

@@ -20,7 +20,7 @@ mod validate;
 pub use caps::Caps;
 pub use compose::{HIDE_TRIP_COUNTS, compose};
 pub use conditions::F16;
-pub use family::ConvFamily;
+pub use family::{ConvChoice, ConvFamily};
 pub use function::{Function, Onnx, Term};
 pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};

@@ -22,12 +22,13 @@ pub struct ConvClass {
 }
 
 impl ConvClass {
-    /// The class of a convolution from `channels[0]` to `channels[1]` channels with `pixels` output pixels in a batch.
-    pub fn new([kernel, stride, dilation]: [[usize; 2]; 3], channels: [usize; 2], pixels: usize) -> Self {
-        let [inputs, outputs] = channels.map(usize::next_power_of_two);
+    /// The class of a convolution, given by its own channels and pixels.
+    #[must_use]
+    pub fn rounded(self) -> Self {
         // Rounded on a log scale: the midpoint between two powers of four is twice the smaller one.
-        let log = pixels.max(1).ilog2().div_ceil(2);
-        Self { kernel, stride, dilation, inputs, outputs, pixels: 1 << (2 * log) }
+        let log = self.pixels.max(1).ilog2().div_ceil(2);
+        let (inputs, outputs) = (self.inputs.next_power_of_two(), self.outputs.next_power_of_two());
+        Self { inputs, outputs, pixels: 1 << (2 * log), ..self }
     }
 }
 
@@ -89,7 +90,9 @@ mod tests {
 
     #[test]
     fn classes_and_their_neighbours() {
-        let class = |channels, pixels| ConvClass::new([[3; 2], [1; 2], [1; 2]], channels, pixels);
+        let class = |[inputs, outputs]: [usize; 2], pixels| {
+            ConvClass { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], inputs, outputs, pixels }.rounded()
+        };
         assert_eq!(class([48, 64], 256 * 256), class([64, 33], 250 * 250));
         assert_ne!(class([32, 64], 256 * 256), class([33, 64], 256 * 256));
         assert_eq!(class([1, 1], 0).pixels, 1);

@@ -1,11 +1,11 @@
 //! A network with its weights: a loaded checkpoint.
 
-#[cfg(feature = "bioimage")]
-use super::bioimage::Package;
 use super::dialect::{self, Understood};
 use super::onnx::OnnxNetwork;
 #[cfg(feature = "bioimage")]
 use super::onnx::{self, OnnxOptions};
+#[cfg(feature = "bioimage")]
+use super::package::Package;
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Hint, Result};
 use crate::tensor::HostTensor;
@@ -133,7 +133,8 @@ impl Model {
         for (key, dims) in graph.parameters() {
             self.weights.require(key, dims).map_err(|e| Error::file(&self.name, e.message()))?;
         }
-        let (named, classes) = (self.metadata.classes.len(), self.architecture.classes());
+        self.check_target()?;
+        let (named, classes) = (self.metadata.classes.len(), self.class_count());
         if named > classes {
             return Err(Error::file(&self.name, format!("metadata names {named} classes, the network has {classes}")));
         }
@@ -187,7 +188,7 @@ impl Model {
     /// Class names; `class {i}` where the checkpoint has none. Sigmoid outputs have one more class than channels, the
     /// background.
     pub fn classes(&self) -> Vec<String> {
-        let count = self.architecture.classes();
+        let count = self.class_count();
         let named = self.metadata.classes.iter().cloned();
         named.chain((self.metadata.classes.len()..count).map(|i| format!("class {i}"))).collect()
     }

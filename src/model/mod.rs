@@ -10,14 +10,19 @@ mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+pub mod onnx_export;
 mod open;
 mod options;
+mod outputs;
+#[cfg(feature = "bioimage")]
+mod package;
 mod registry;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
 pub use loaded::Model;
+pub(crate) use outputs::Interpreted;
 pub use registry::{ArchitectureId, parse};
 pub use unet::{Padding, UNet, Up};
 pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
@@ -39,6 +44,9 @@ pub const INPUT: &str = "input";
 pub struct Built {
     /// Every output by name, in blocked layout.
     pub outputs: Vec<(String, ValueId)>,
+    /// The raw output `[N, C, H', W']` of the head that segmentation uses, before softmax or sigmoid; of several heads that
+    /// are averaged, the mean. Networks with a target for instances are read from it.
+    pub logits: ValueId,
     /// Class probabilities `[N, K, H', W']` of the head that segmentation uses.
     pub probability: ValueId,
     /// The value that `rule` derives the class from.

@@ -249,6 +249,6 @@ impl Architecture for UNet {
         // Softmax preserves the order of the classes, so the mask needs only the logits.
         let decision = if self.out_channels == 1 { probability } else { logits };
         let outputs = vec![("logits".to_string(), logits)];
-        Ok(Built { outputs, probability, decision, rule: mask_rule(self.out_channels) })
+        Ok(Built { outputs, logits, probability, decision, rule: mask_rule(self.out_channels) })
     }
 }

@@ -231,7 +231,7 @@ impl Architecture for UNet3Plus {
             }
         };
         let heads = if self.deep_supervision { bottom + 1 } else { 1 };
-        let mut first = None;
+        let (mut first, mut logits) = (None, None);
         for (d, level) in dec.iter().enumerate().take(heads) {
             let level = level.ok_or_else(|| Error::op(format!("head.{d}"), "has no decoder level"))?;
             let z = conv(g, &format!("head.{d}"), level, Conv2d::new(self.out_channels, 3, 1).with_bias(true))?;
@@ -251,12 +251,14 @@ impl Architecture for UNet3Plus {
             outputs.push((format!("logits.{d}"), z));
             outputs.push((format!("probs.{d}"), p));
             first.get_or_insert(p);
+            logits.get_or_insert(z);
         }
-        let probability = first.ok_or_else(|| Error::op("U-Net 3+", "has no head"))?;
+        let no_head = || Error::op("U-Net 3+", "has no head");
+        let (probability, logits) = (first.ok_or_else(no_head)?, logits.ok_or_else(no_head)?);
         let rule = match self.activation {
             HeadActivation::Sigmoid => MaskRule::Threshold(0.5),
             HeadActivation::Softmax => MaskRule::Argmax,
         };
-        Ok(Built { outputs, probability, decision: probability, rule })
+        Ok(Built { outputs, logits, probability, decision: probability, rule })
     }
 }

@@ -184,6 +184,6 @@ impl Architecture for UNetPlusPlus {
         outputs.push(("accurate_logit".into(), accurate_logit));
         outputs.extend((first..).zip(&probs).map(|(j, &p)| (format!("fast.{j}"), p)));
         let rule = mask_rule(self.out_channels);
-        Ok(Built { outputs, probability: accurate, decision: accurate, rule })
+        Ok(Built { outputs, logits: mean_logits, probability: accurate, decision: accurate, rule })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::packing::Packing;
 use crate::error::{Error, Result};
-use crate::kernel::{Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
+use crate::kernel::{ConvChoice, Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
 use crate::tensor::{BlockedLayout, LANES, Layout, Precision, Shape, TensorDesc};
 
 /// Weights in a kernel's own order, computed from parameters when a session is created.
@@ -32,7 +32,7 @@ pub struct Lowered {
     /// Size of each scratch buffer, bytes. They are live only within this node.
     pub scratch: Vec<u64>,
     /// The chosen kernel family and the reason, where there is a choice.
-    pub choice: Option<(&'static str, &'static str)>,
+    pub choice: Option<ConvChoice>,
     /// Average number of reads per element of an input or scratch buffer, where it is not 1.
     pub reads: Vec<(Operand, f64)>,
 }
@@ -122,8 +122,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// Records the chosen kernel family and the reason.
-    pub fn explain(&mut self, family: &'static str, reason: &'static str) {
-        self.lowered.choice = Some((family, reason));
+    pub fn explain(&mut self, choice: ConvChoice) {
+        self.lowered.choice = Some(choice);
     }
 
     /// Adds a scratch buffer; the index is for [`Operand::ScratchRead`] and [`Operand::ScratchWrite`].

@@ -1,7 +1,7 @@
 //! From probabilities or logits to class ids.
 
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
@@ -14,13 +14,18 @@ pub enum MaskRule {
     /// The channel with the largest value, plus one, if that value is above the threshold; else 0. For sigmoid outputs,
     /// which have no background channel.
     Threshold(f32),
+    /// Channel 0 is the background's probability: 0 where it is 0.5 or more, else the largest of the other channels.
+    Foreground,
 }
 
 impl MaskRule {
     /// The class of a pixel with one value per plane; ties go to the first.
     pub(crate) fn class(self, planes: usize, value: impl Fn(usize) -> f32) -> usize {
-        let best = (1..planes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+        let first = usize::from(self == Self::Foreground);
+        let best = (first + 1..planes).fold(first, |best, c| if value(c) > value(best) { c } else { best });
         match self {
+            Self::Foreground if value(0) < 0.5 => best,
+            Self::Foreground => 0,
             Self::Argmax => best,
             Self::Threshold(t) if value(best) > t => best + 1,
             Self::Threshold(_) => 0,
@@ -46,6 +51,9 @@ impl Op for MaskOut {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
+        if self.rule == MaskRule::Foreground && inputs[0].shape.c < 2 {
+            return Err(Error::op(self.name(), format!("{} has no channel of a class", inputs[0].shape)));
+        }
         Ok(vec![TensorDesc { shape: inputs[0].shape.with_c(1), layout: Layout::Linear }])
     }
 
@@ -61,9 +69,11 @@ impl Op for MaskOut {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
+        let key = KernelKey::new("mask_out");
         let (key, threshold) = match self.rule {
-            MaskRule::Argmax => (KernelKey::new("mask_out"), 0.0f32),
-            MaskRule::Threshold(t) => (KernelKey::new("mask_out").flag("THRESHOLD", true), t),
+            MaskRule::Argmax => (key, 0.0f32),
+            MaskRule::Threshold(t) => (key.flag("THRESHOLD", true), t),
+            MaskRule::Foreground => (key.flag("FOREGROUND", true), 0.5),
         };
         let Size { w, h, c: classes, .. } = s.into();
         let params = MaskOutParams { x: cx.input_view(0), w, h, classes, threshold };
@@ -90,5 +100,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("argmax of 7", MaskRule::Argmax, Shape::new(1, 7, 6, 17)),
         case("threshold", MaskRule::Threshold(0.5), Shape::new(2, 1, 9, 11)),
         case("threshold of 5 channels", MaskRule::Threshold(0.25), Shape::new(1, 5, 9, 11)),
+        case("foreground of one class", MaskRule::Foreground, Shape::new(2, 2, 7, 5)),
+        case("foreground of 5 classes", MaskRule::Foreground, Shape::new(1, 6, 9, 11)),
     ]
 }

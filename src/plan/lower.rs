@@ -3,8 +3,7 @@
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
 use super::{
-    Choice, IoBinding, Plan, PlanMemory, PlannedDispatch, PlannedNode, PlannedParameter, PlannedWeights, Resource,
-    SlotKind,
+    IoBinding, Plan, PlanMemory, PlannedDispatch, PlannedNode, PlannedParameter, PlannedWeights, Resource, SlotKind,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
@@ -108,7 +107,7 @@ impl Plan {
                     workgroups: d.workgroups,
                     macs,
                     bytes: traffic(graph, node, low, d, target.options.precision),
-                    choice: low.choice.map(|(family, reason)| Choice { family, reason }),
+                    choice: low.choice,
                     node: i,
                 });
             }

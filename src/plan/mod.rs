@@ -8,11 +8,10 @@ mod text;
 
 use crate::error::Result;
 use crate::graph::{Parameter, ValueId};
-use crate::kernel::{self, KernelKey, Params};
+use crate::kernel::{ConvChoice, KernelKey, Params};
 use crate::ops::Packing;
 use crate::tensor::{HostTensor, Precision, TensorDesc};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// A resource that a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,28 +68,6 @@ pub enum SlotKind {
     Aliased,
 }
 
-/// The kernel family that an op chose, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Choice {
-    /// Name of the family.
-    pub family: &'static str,
-    /// Why.
-    pub reason: &'static str,
-}
-
-impl<'de> Deserialize<'de> for Choice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Stored {
-            family: String,
-            reason: String,
-        }
-        let Stored { family, reason } = Stored::deserialize(deserializer)?;
-        let name = |text: &str| kernel::name(text).map_err(D::Error::custom);
-        Ok(Self { family: name(&family)?, reason: name(&reason)? })
-    }
-}
-
 /// A [`Dispatch`](kernel::Dispatch) of a node, with the memory that it binds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedDispatch {
@@ -110,7 +87,7 @@ pub struct PlannedDispatch {
     /// scratch.
     pub bytes: u64,
     /// The kernel family that the node's op chose, if it had a choice.
-    pub choice: Option<Choice>,
+    pub choice: Option<ConvChoice>,
     /// Index of the node in [`Plan::nodes`].
     pub node: usize,
 }

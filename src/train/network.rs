@@ -27,8 +27,8 @@ pub fn loss_graph(
     let mut g = Graph::new();
     let map = Shape::new(n, 1, side, side);
     let image = g.input(INPUT, TensorDesc::linear(map.with_c(model.in_channels())));
-    let target = g.input(TARGET, TensorDesc::linear(map.with_c(loss.target_planes())));
-    let weight = weighted.then(|| g.input(WEIGHT, TensorDesc::linear(map)));
+    let target = g.input(TARGET, TensorDesc::linear(augmenter.target_shape(loss.target_planes())));
+    let weight = weighted.then(|| g.input(WEIGHT, TensorDesc::linear(augmenter.target_shape(1))));
     let augmented = augmenter.build(&mut g, image, target, weight)?;
     let x = g.node("import", ImportNchw, &[augmented.image])?;
     let built = model.build(&mut g, x)?;

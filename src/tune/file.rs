@@ -86,8 +86,10 @@ mod tests {
     #[test]
     fn only_an_intact_file_of_the_same_device_is_read() {
         let mut tuning = Tuning::default();
-        tuning.set(ConvClass::new([[3; 2], [1; 2], [1; 2]], [64, 32], 65536), ConvFamily::Winograd);
-        tuning.set(ConvClass::new([[1; 2], [1; 2], [1; 2]], [64, 2], 4096), ConvFamily::Tile);
+        let class =
+            ConvClass { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], inputs: 64, outputs: 32, pixels: 65536 };
+        tuning.set(class, ConvFamily::Winograd);
+        tuning.set(ConvClass { kernel: [1; 2], outputs: 2, pixels: 4096, ..class }.rounded(), ConvFamily::Tile);
         tuning.set_storage(Some(TensorStorage::Textures));
         let text = write(&tuning, "this".into());
         assert_eq!(parse(&text, "this"), Some(tuning));

@@ -100,8 +100,8 @@ fn small(op: &FusedConv2d, case: &OpCase) -> OpCase {
 /// A target that forces a family, if the family applies to the convolution.
 fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Target> {
     let target = gpu.target().clone().with_tuning(None).with_conv(family);
-    let chosen = lowered(&target, case).ok()?.choice?.0;
-    (chosen == family.name()).then_some(target)
+    let chosen = lowered(&target, case).ok()?.choice?.family;
+    (chosen == family).then_some(target)
 }
 
 /// A session with the convolution's own dispatches only.
@@ -187,7 +187,7 @@ async fn measure(
 ) -> Result<Measurement> {
     let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
     let usual = gpu.target().clone().with_tuning(None);
-    let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
+    let usual = lowered(&usual, case)?.choice.map_or(ConvFamily::Plain, |c| c.family);
     let small = small(&op, case);
     let inputs = case.inputs()?;
     let mut families = Vec::new();

@@ -43,8 +43,51 @@ impl InstanceTarget {
         }
     }
 
+    /// Planes of geometry in a segmented image. Multi: distance, probability of a touching border, offset (y, x) in units of
+    /// [`OFFSET_UNIT`]; distance: that; border: an elevation, inside x (1 - border).
+    pub const fn geometry(self) -> usize {
+        match self {
+            Self::Multi => 4,
+            Self::Distance | Self::Border => 1,
+            Self::Gap => 0,
+        }
+    }
+
+    /// The number of classes of instances that a network with so many output channels tells apart; `None` if the channels do
+    /// not fit.
+    pub fn classes(self, out_channels: usize) -> Option<usize> {
+        match out_channels.checked_sub(self.planes())? {
+            0 => Some(1),
+            1 => None,
+            several => self.is_geometry().then_some(several),
+        }
+    }
+
     /// Whether outputs are raw planes with a meaning of their own; otherwise they are logits of classes.
     pub const fn is_geometry(self) -> bool {
         matches!(self, Self::Multi | Self::Distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InstanceTarget::{Border, Distance, Gap, Multi};
+
+    #[test]
+    fn channels_tell_the_classes() {
+        for (target, channels, classes) in [
+            (Multi, 5, Some(1)),
+            (Multi, 6, None),
+            (Multi, 7, Some(2)),
+            (Multi, 4, None),
+            (Distance, 2, Some(1)),
+            (Distance, 5, Some(3)),
+            (Gap, 2, Some(1)),
+            (Gap, 4, None),
+            (Border, 3, Some(1)),
+            (Border, 2, None),
+        ] {
+            assert_eq!(target.classes(channels), classes, "{target} {channels}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use checkpoint::{Checkpoint, Ignored, MAX_BYTES, StoredType, WeightFormat};
 pub use collection::Weights;
 pub use format::{FORMATS, load, load_bytes, load_state, save};
 pub use instance_target::{InstanceTarget, OFFSET_UNIT};
-pub use instances::{Connectivity, InstanceMethod, InstanceSettings, MAX_GAP};
+pub use instances::{Connectivity, InstanceMethod, InstanceSettings, MAX_GAP, MAX_JUMPS, MAX_OFFSET, MAX_SMOOTHING};
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
 pub use open::{open, open_state};

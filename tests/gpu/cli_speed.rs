@@ -97,7 +97,7 @@ fn inspect_shows_the_plan() {
         assert_eq!(rows.iter().map(|r| of(r, "macs")).sum::<u64>(), of(stage, "macs"));
         assert_eq!(rows.iter().map(|r| of(r, "live_bytes")).max(), Some(of(stage, "live_bytes")));
     }
-    assert!(!d["steps"].as_array().unwrap().is_empty());
+    assert!(!d["dispatches"].as_array().unwrap().is_empty());
     let text = unet(Path::new(""), &args);
     assert!(text.contains("Before rewriting") && text.contains("After rewriting") && text.contains("Dispatches: "));
     let widest = text.lines().skip_while(|l| !l.starts_with("Plan for")).map(|l| l.chars().count()).max();

@@ -186,7 +186,15 @@ fn instances_across_tiles_match_the_whole_image() {
         let options = InstanceOptions::default().with_separation(separation).with_fill_holes(true).with_min_area(4);
         let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();
-        let info = BandInfo { width: 1388, height: 1040, channels: 1, classes: m.classes(), planes: 3, contrast: None };
+        let info = BandInfo {
+            width: 1388,
+            height: 1040,
+            channels: 1,
+            classes: m.classes(),
+            planes: 3,
+            geometry: 0,
+            contrast: None,
+        };
         feed(Box::new(sink), &info, &s.mask, None, Some(&p), rows).unwrap();
         (report().unwrap().count, files.iter().map(|f| std::fs::read(&f.1).unwrap()).collect())
     };

@@ -2,10 +2,10 @@
 
 use unet_wgpu::low_level::graph::Graph;
 use unet_wgpu::low_level::graph::rewrite;
-use unet_wgpu::low_level::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
+use unet_wgpu::low_level::kernel::{ConvChoice, ConvFamily, TEXTURES, Target, TensorStorage};
 use unet_wgpu::low_level::model::{INPUT, parse, whole_graph};
 use unet_wgpu::low_level::ops::FusedConv2d;
-use unet_wgpu::low_level::plan::{Choice, Plan};
+use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::low_level::session::Session;
 use unet_wgpu::low_level::tensor::Shape;
 use unet_wgpu::low_level::tune::{choices, load, save, tune, tune_storage};
@@ -54,15 +54,15 @@ fn choices_are_cached_and_respected() {
         plan.dispatches.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
     };
     let tuned = gpu.with_tuning(tuning);
-    assert!(families(gpu.target()).iter().any(|c| c.family != "plain"));
-    for Choice { family, reason: why } in families(tuned.target()) {
-        assert_eq!(family, "plain");
+    assert!(families(gpu.target()).iter().any(|c| c.family != ConvFamily::Plain));
+    for ConvChoice { family, reason: why } in families(tuned.target()) {
+        assert_eq!(family, ConvFamily::Plain);
         assert!(why.contains("tuned"), "{why}");
     }
     // Forcing a family, for tests and measurements, takes precedence; so does deterministic tiling.
     let forced = tuned.target().clone().with_conv(ConvFamily::Tile);
-    assert!(families(&forced).iter().all(|c| c.family == "tile"));
-    assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.family == "gemm"));
+    assert!(families(&forced).iter().all(|c| c.family == ConvFamily::Tile));
+    assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.family == ConvFamily::Gemm));
 
     let text = std::fs::read_to_string(&path).unwrap();
     for bad in [text.replace("plain", "magic"), text.replace("unet-wgpu", "unet-gpu"), text[..40].into(), "".into()] {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::{Conv2d, ExportNchw, FusedConv2d, Head2d, HeadOutput, MaskOut, Softmax};
+use crate::ops::{Conv2d, ExportNchw, FusedConv2d, Head2d, HeadOutput, MaskOut, MaskRule, Softmax};
 
 /// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where the values between have no other reader.
 pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
@@ -11,7 +11,7 @@ pub(super) fn rewrite(graph: &Graph) -> Result<Graph> {
         let old = cx.old;
         let output = if node.op.as_op::<ExportNchw>().is_some() {
             HeadOutput::Values
-        } else if let Some(mask) = node.op.as_op::<MaskOut>() {
+        } else if let Some(mask) = node.op.as_op::<MaskOut>().filter(|m| m.rule != MaskRule::Foreground) {
             HeadOutput::Mask(mask.rule)
         } else {
             return Ok(None);

@@ -54,7 +54,7 @@ fn run_on(backend: &Backend, ensemble: &Ensemble, image: &Image, tile: usize, ba
     let Tileability::Exact(spec) = tileability.unwrap() else { panic!("cannot be tiled") };
     let grid = TileGrid::plan(h, w, (tile, tile), &spec).unwrap();
     let size = [grid.rows.window, grid.columns.window];
-    let outputs = TileOutputs { probabilities: true, decision: false };
+    let outputs = TileOutputs { probabilities: true, ..TileOutputs::default() };
     let mut runner = TileRunner::new(backend, ensemble, size, outputs, batch).unwrap();
     let affines: Vec<_> = ensemble.models().map(|m| normalise(image, &m.metadata.normalisation).unwrap()).collect();
     let planes = ensemble.planes();

@@ -87,6 +87,7 @@ impl BandSink for InstanceSink {
         let overlay = self.overlay.is_some();
         Needs {
             probabilities: self.options.needs_probabilities(),
+            geometry: self.options.needs_geometry(),
             pixels: overlay || self.measures(),
             contrast: overlay,
         }

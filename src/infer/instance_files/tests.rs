@@ -273,7 +273,7 @@ fn bands_give_equal_files() {
     let mask = Mask::new(w, h, 2, crate::infer::Ids::U8(ids)).unwrap();
     let image = Image::new(w, h, 1, Pixels::U16(case.intensity.iter().map(|&v| v as u16).collect())).unwrap();
     let classes = vec!["background".to_string(), "cell".to_string()];
-    let info = BandInfo { width: w, height: h, channels: 1, classes, planes: 1, contrast: None };
+    let info = BandInfo { width: w, height: h, channels: 1, classes, planes: 1, geometry: 0, contrast: None };
     let separation = crate::infer::instances::Separation::Watershed { depth: 1.0 };
     let options = InstanceOptions { separation, ..Default::default() };
     let dir = tempfile::tempdir().unwrap();
@@ -293,7 +293,8 @@ fn bands_give_equal_files() {
         assert!(bytes.iter().all(|b| b.len() > 100));
         assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
     }
-    let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
+    let band =
+        Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, geometry: None, pixels: None };
     assert!(
         InstanceSink::new(options, "a.png", Vec::<(&'static dyn InstanceWriter, Output)>::new()).band(&band).is_err()
     );

@@ -101,10 +101,20 @@ pub fn find_instances(
     probabilities: Option<&[f32]>,
     options: &InstanceOptions,
 ) -> Result<super::Instances> {
+    find_instances_in(mask, probabilities, None, options)
+}
+
+/// [`find_instances`] with planes of geometry `[G, H, W]`, which are needed if [`InstanceOptions::needs_geometry`].
+pub fn find_instances_in(
+    mask: &Mask,
+    probabilities: Option<&[f32]>,
+    geometry: Option<&[f32]>,
+    options: &InstanceOptions,
+) -> Result<super::Instances> {
     let (width, height) = (mask.width(), mask.height());
     let planes = probabilities.map_or(0, |p| p.len() / (width * height).max(1));
     let mut components = ConnectedComponents::new(width, height, options)?;
-    let band = Band { first: 0, height, width, classes: mask.ids(), probabilities, pixels: None };
+    let band = Band { first: 0, height, width, classes: mask.ids(), probabilities, geometry, pixels: None };
     components.push_band(&band, Foreground { classes: mask.classes(), planes }, None)?;
     components.finish()
 }

@@ -23,10 +23,10 @@ mod union;
 
 pub use contour::{Polygon, Ring};
 pub use described::{Coordinates, InstanceSource};
-pub use foreground::find_instances;
+pub use foreground::{find_instances, find_instances_in};
 pub use instance::{Instance, InstanceRun};
 pub use map::InstanceMap;
-pub use options::{InstanceOptions, Separation};
+pub use options::{ElevationRule, InstanceOptions, OffsetRule, Separation};
 pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
@@ -55,6 +55,9 @@ impl ConnectedComponents {
     /// For an image of `width` x `height` pixels.
     pub fn new(width: usize, height: usize, options: &InstanceOptions) -> Result<Self> {
         options.check()?;
+        if options.needs_geometry() {
+            return Err(Error::invalid("method of instances", "this version does not decode geometry yet"));
+        }
         let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
         let (Some(w), Some(h)) = (side(width), side(height)) else {
             return Err(Error::invalid("image", format!("instances of {width}x{height} pixels cannot be numbered")));

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::model::{Built, Model};
+use crate::model::{Built, Interpreted, Model};
 use crate::ops::{Concat, ExportNchw, Function, ImageIn, ImageInfo, MaskOut, MaskRule, Unary};
 use crate::tensor::{Shape, TensorDesc};
 
@@ -11,6 +11,7 @@ pub(in crate::low_level::infer) const INFO: &str = "info";
 pub(in crate::low_level::infer) const MASK: &str = "mask";
 pub(in crate::low_level::infer) const PROBABILITY: &str = "probability";
 pub(in crate::low_level::infer) const DECISION: &str = "decision";
+pub(in crate::low_level::infer) const GEOMETRY: &str = "geometry";
 
 /// Outputs to read for a tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub struct TileOutputs {
     pub probabilities: bool,
     /// The planes that decide the class, instead of the class.
     pub decision: bool,
+    /// What the network predicts for instances; nothing for a network that predicts classes alone.
+    pub geometry: bool,
 }
 
 /// Options of a tile's graph.
@@ -27,6 +30,7 @@ pub(in crate::low_level::infer) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
+    pub geometry: bool,
 }
 
 /// A network's decision rule in terms of probabilities, if it decides on logits.
@@ -54,7 +58,7 @@ pub(in crate::low_level::infer) struct TileGraph {
     pub rule: MaskRule,
 }
 
-/// From raw pixels to class ids and `planes` probabilities.
+/// From raw pixels to class ids, `planes` probabilities and geometry.
 pub(in crate::low_level::infer) fn tile_graph(
     model: &Model,
     TileBatch { tiles, shape: [h, w] }: TileBatch,
@@ -66,7 +70,7 @@ pub(in crate::low_level::infer) fn tile_graph(
     let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(tiles, channels, h, w)));
     let info = graph.input(INFO, TensorDesc::linear(Shape::new(tiles, 1, 1, ImageInfo::len(channels))));
     let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
-    let mut built = model.architecture.build(&mut graph, x)?;
+    let Interpreted { mut built, geometry } = model.build(&mut graph, x)?;
     if planes == 2 && graph.shape(built.probability).c == 1 {
         let complement = Unary { kind: Function::HardSigmoid { alpha: -1.0, beta: 1.0 } };
         let background = graph.node("background", complement, &[built.probability])?;
@@ -84,6 +88,10 @@ pub(in crate::low_level::infer) fn tile_graph(
     if request.probabilities {
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
+    }
+    if let Some(geometry) = geometry.filter(|_| request.geometry) {
+        let exported = graph.node("export geometry", ExportNchw, &[geometry])?;
+        graph.output(GEOMETRY, exported);
     }
     let rule = if request.decision { built.rule } else { on_probabilities(&built) };
     Ok(TileGraph { graph: graph.without_dead_nodes(), rule })

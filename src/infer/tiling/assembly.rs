@@ -19,7 +19,8 @@ const SLICE_ROWS: usize = 256;
 pub(in crate::low_level::infer) struct TileResult {
     /// Class ids as floats, `[rows][columns]` of the tile's output.
     pub mask: Vec<f32>,
-    /// Planes of values, `[K][rows][columns]`: probabilities, or the planes to average.
+    /// Planes of values, `[K][rows][columns]`: the planes to average if tiles are blended, then as far as they are needed
+    /// probabilities, then geometry.
     pub planes: Vec<f32>,
 }
 
@@ -178,7 +179,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
         Ok(Self { info, needs, sinks, counts: vec![0; info.classes.len()], next: 0 })
     }
 
-    /// Emits the next `rows` rows: ids, and probability planes with a distance of `stride` rows from plane to plane.
+    /// Emits the next `rows` rows: ids, and planes (probabilities, then geometry, as far as they are needed) with a distance
+    /// of `stride` rows from plane to plane.
     pub(crate) fn rows(
         &mut self,
         source: &mut dyn ImageSource,
@@ -202,16 +204,20 @@ impl<'a, 'b> Emitter<'a, 'b> {
                     *n += 1;
                 }
             });
-            let probabilities: Option<Vec<f32>> = self.needs.probabilities.then(|| {
-                let planes = planes.chunks_exact((stride * width).max(1));
+            let part = |first: usize, count: usize| -> Vec<f32> {
+                let planes = planes.chunks_exact((stride * width).max(1)).skip(first).take(count);
                 planes.flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect()
-            });
+            };
+            let (info, needs) = (self.info, self.needs);
+            let probabilities = needs.probabilities.then(|| part(0, info.planes));
+            let before = if needs.probabilities { info.planes } else { 0 };
+            let geometry = needs.geometry.then(|| part(before, info.geometry));
             let pixels: Option<Image> = match self.needs.pixels {
                 true => Some(source.read(0, self.next, width, height)?),
                 false => None,
             };
-            let (probabilities, pixels) = (probabilities.as_deref(), pixels.as_ref());
-            let band = Band { first: self.next, height, width, classes: &classes, probabilities, pixels };
+            let (probabilities, geometry, pixels) = (probabilities.as_deref(), geometry.as_deref(), pixels.as_ref());
+            let band = Band { first: self.next, height, width, classes: &classes, probabilities, geometry, pixels };
             self.sinks.iter_mut().try_for_each(|s| s.band(&band))?;
             self.next += height;
         }
@@ -219,9 +225,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     fn row_bytes(&self, source: SourceInfo) -> u64 {
-        let probabilities = if self.needs.probabilities { 4 * self.info.planes as u64 } else { 0 };
+        let values = 4 * self.info.values(self.needs) as u64;
         let pixels = if self.needs.pixels { source.row_bytes() } else { 0 };
-        self.info.width as u64 * (id_bytes(self.info.classes.len()) + probabilities) + pixels
+        self.info.width as u64 * (id_bytes(self.info.classes.len()) + values) + pixels
     }
 }
 
@@ -273,7 +279,7 @@ impl Assembly for Exact<'_> {
             return Err(Error::invalid("tile", "lies outside the grid"));
         };
         let (width, rows) = (grid.columns.length, y.valid.len());
-        let planes = if out.needs.probabilities { out.info.planes } else { 0 };
+        let planes = out.info.values(out.needs);
         let [oh, ow] = [grid.rows.output, grid.columns.output];
         if tile.column == 0 {
             *ids = no_ids(out.info.classes.len(), rows * width)?;

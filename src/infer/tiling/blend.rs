@@ -3,7 +3,7 @@
 //!
 //! Weights are a Gaussian with sigma = tile side / 8 around the centre. Tiles are at most half a side apart, evenly
 //! spaced (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). The planes that decide the
-//! class are averaged, and so are probabilities. The result differs from a run on the whole image.
+//! class are averaged, and so are probabilities and geometry. The result differs from a run on the whole image.
 
 use super::assembly::{Assembly, Emitter, TileIndex, TilePositions, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
@@ -65,8 +65,8 @@ impl From<&BlendGrid> for TilePositions {
     }
 }
 
-/// Assembles overlapping tiles. A tile's planes are `decision` planes that decide the class, then probabilities if
-/// needed. Rows are emitted once no further tile covers them.
+/// Assembles overlapping tiles. A tile's planes are `decision` planes that decide the class, then probabilities and geometry
+/// if needed. Rows are emitted once no further tile covers them.
 pub(in crate::low_level::infer) struct Blended<'a> {
     grid: &'a BlendGrid,
     rule: MaskRule,
@@ -99,7 +99,7 @@ impl Assembly for Blended<'_> {
             return Err(Error::invalid("tile", "lies outside the grid"));
         };
         let [h, w, width] = [rows.tile, columns.tile, columns.length];
-        let planes = *decision + if out.needs.probabilities { out.info.planes } else { 0 };
+        let planes = *decision + out.info.values(out.needs);
         let reach = h.min(rows.length);
         if (tile.row, tile.column) == (0, 0) {
             *sums = zeros(planes * reach * width)?;
@@ -158,8 +158,8 @@ impl Blended<'_> {
                 Ids::U16(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u16),
             }
         }
-        let probabilities = sums.get(decision * reach * width..).unwrap_or_default();
-        out.rows(source, rows, &ids, probabilities, reach)
+        let values = sums.get(decision * reach * width..).unwrap_or_default();
+        out.rows(source, rows, &ids, values, reach)
     }
 }
 

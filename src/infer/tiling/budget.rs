@@ -66,12 +66,15 @@ impl<'a> Budget<'a> {
         // The window as read, as planes, in place, and as uploaded; results as downloaded and as read.
         let channels = self.channels as u64;
         let window = self.source.channels as u64 * self.source.sample.bytes() as u64 + 12 * channels;
-        let averaged = if self.runs > 1 { 16 * self.info.planes as u64 + 4 * channels } else { 0 };
-        pixels * (window + 8 * (self.decision() + self.probabilities()) + averaged)
+        let geometry = Needs { probabilities: false, ..self.needs };
+        let sums = (self.info.planes + self.info.values(geometry)) as u64;
+        let averaged = if self.runs > 1 { 16 * sums + 4 * channels } else { 0 };
+        pixels * (window + 8 * (self.decision() + self.values()) + averaged)
     }
 
-    fn probabilities(&self) -> u64 {
-        if self.needs.probabilities { self.info.planes as u64 } else { 0 }
+    /// Probabilities and geometry.
+    fn values(&self) -> u64 {
+        self.info.values(self.needs) as u64
     }
 
     fn decision(&self) -> u64 {
@@ -80,14 +83,13 @@ impl<'a> Budget<'a> {
 
     /// Host bytes while tiles of this size are processed.
     pub(crate) fn host(&self, [h, w]: [usize; 2]) -> u64 {
-        let (probabilities, decision, transfers) = (self.probabilities(), self.decision(), self.tile([h, w]));
+        let (values, decision, transfers) = (self.values(), self.decision(), self.tile([h, w]));
         // The row of tiles being filled, and the slice of it for sinks.
         let rows = h.min(self.info.height) as u64 * self.info.width as u64;
         let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };
         let ids = id_bytes(self.info.classes.len());
-        let band = rows * (ids + sums + 4 * probabilities);
-        let slice =
-            SLICE.min(rows * (ids + 4 * probabilities) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
+        let band = rows * (ids + sums + 4 * values);
+        let slice = SLICE.min(rows * (ids + 4 * values) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
         self.source_bytes.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
     }
 

@@ -1,8 +1,8 @@
 //! Runs the networks of an [`Ensemble`] on batches of tiles of one shape.
 //!
 //! A batch consists of tiles and their orientations, of one or several images. Kernels process the images of a batch
-//! independently, so results do not depend on its other members. Probabilities of several runs are summed on the host,
-//! in `f32` and in a fixed order.
+//! independently, so results do not depend on its other members. Probabilities and geometry of several runs are summed on the
+//! host, in `f32` and in a fixed order.
 
 use super::plan::TileKind;
 use crate::error::{Error, Result};
@@ -11,10 +11,11 @@ use crate::gpu::block_on;
 use crate::infer::ensemble::Ensemble;
 use crate::infer::normalise::ChannelAffine;
 use crate::infer::orient::{Orientation, TilePlace};
-use crate::infer::tile::graph::{DECISION, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
+use crate::infer::tile::graph::{DECISION, GEOMETRY, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
 use crate::ops::{ImageInfo, MaskRule};
 use crate::session::{Backend, Executable, PlannedGraph};
 use crate::tensor::HostTensor;
+use crate::weights::InstanceTarget;
 
 /// A tile to run.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub struct TileOutput {
     pub decision: Vec<f32>,
     /// Probabilities, `[K, H, W]`.
     pub probabilities: Vec<f32>,
+    /// What the network predicts for instances, `[G, H, W]`.
+    pub geometry: Vec<f32>,
 }
 
 /// The networks of an [`Ensemble`], prepared for tiles of one shape.
@@ -49,6 +52,7 @@ pub struct TileRunner {
     members: Vec<Vec<Executable>>,
     rule: MaskRule,
     outputs: TileOutputs,
+    target: Option<InstanceTarget>,
 }
 
 impl TileRunner {
@@ -110,7 +114,9 @@ impl TileRunner {
             }
             members.push(sessions);
         }
-        Ok(Self { tile: shape, margin: ensemble.size_rule().margin, batch: tiles, groups, members, rule, outputs })
+        let (margin, target) = (ensemble.size_rule().margin, ensemble.first().geometry());
+        let outputs = TileOutputs { geometry: outputs.geometry && target.is_some(), ..outputs };
+        Ok(Self { tile: shape, margin, batch: tiles, groups, members, rule, outputs, target })
     }
 
     /// Bytes of device memory in use.
@@ -150,7 +156,7 @@ impl TileRunner {
         let requested = Downloads::of(self.outputs, runs_a_tile == 1);
         let runs = |group: &Vec<Orientation>| (tiles.len() * group.len()).div_ceil(batch);
         let count = self.members.len() * self.groups.iter().map(runs).sum::<usize>();
-        let output = self.output();
+        let (output, target) = (self.output(), self.target);
         let mut results = vec![TileOutput::default(); tiles.len()];
         let (mut upload, mut done) = (Upload::default(), 0);
         for (member, sessions) in self.members.iter_mut().enumerate() {
@@ -170,10 +176,15 @@ impl TileRunner {
                         let output_of_tile = all.of(k, batch);
                         match runs_a_tile {
                             1 => *result = output_of_tile,
-                            _ => add(
-                                &mut result.probabilities,
-                                by.inverse().planes(&output_of_tile.probabilities, by.size(output)),
-                            ),
+                            _ => {
+                                let back = |planes: &[f32]| by.inverse().planes(planes, by.size(output));
+                                let mut geometry = back(&output_of_tile.geometry);
+                                if target == Some(InstanceTarget::Multi) {
+                                    offsets_back(&mut geometry, *by);
+                                }
+                                add(&mut result.probabilities, back(&output_of_tile.probabilities));
+                                add(&mut result.geometry, geometry);
+                            }
                         }
                     }
                 }
@@ -205,7 +216,7 @@ impl TileRunner {
     /// Converts sums to the requested outputs.
     fn average(&self, result: &mut TileOutput, runs: usize, pixels: usize) {
         let factor = 1.0 / runs as f32;
-        result.probabilities.iter_mut().for_each(|sum| *sum *= factor);
+        result.probabilities.iter_mut().chain(&mut result.geometry).for_each(|sum| *sum *= factor);
         match (self.outputs.decision, self.outputs.probabilities) {
             (true, true) => result.decision.clone_from(&result.probabilities),
             (true, false) => result.decision = std::mem::take(&mut result.probabilities),
@@ -237,28 +248,39 @@ fn add(sum: &mut Vec<f32>, planes: Vec<f32>) {
     }
 }
 
+/// Turns the offsets among the planes of [`InstanceTarget::Multi`] back into the image's frame.
+fn offsets_back(geometry: &mut [f32], by: Orientation) {
+    let plane = geometry.len() / InstanceTarget::Multi.geometry();
+    if let Some((rows, columns)) = geometry.get_mut(2 * plane..).and_then(|o| o.split_at_mut_checked(plane)) {
+        by.vectors_back(rows, columns);
+    }
+}
+
 /// Outputs of a run to read.
 #[derive(Clone, Copy)]
 struct Downloads {
     mask: bool,
     decision: bool,
     probabilities: bool,
+    geometry: bool,
 }
 
 impl Downloads {
     /// The outputs to read. With a single run per tile these are its results; otherwise probabilities, to be averaged.
     fn of(outputs: TileOutputs, alone: bool) -> Self {
-        let TileOutputs { decision, probabilities } = outputs;
-        Self { mask: alone && !decision, decision: alone && decision, probabilities: !alone || probabilities }
+        let TileOutputs { decision, probabilities, geometry } = outputs;
+        let probabilities = !alone || probabilities;
+        Self { mask: alone && !decision, decision: alone && decision, probabilities, geometry }
     }
 
     async fn read(self, executable: &mut Executable) -> Result<BatchOutput> {
         let mut all = BatchOutput(TileOutput::default());
-        let TileOutput { mask, decision, probabilities } = &mut all.0;
+        let TileOutput { mask, decision, probabilities, geometry } = &mut all.0;
         let outputs = [
             (self.mask, MASK, mask),
             (self.decision, DECISION, decision),
             (self.probabilities, PROBABILITY, probabilities),
+            (self.geometry, GEOMETRY, geometry),
         ];
         for (requested, name, to) in outputs {
             if requested {
@@ -279,8 +301,9 @@ impl BatchOutput {
             let each = all.len() / batch;
             all.get(k * each..(k + 1) * each).unwrap_or_default().to_vec()
         };
-        let TileOutput { mask, decision, probabilities } = &self.0;
-        TileOutput { mask: part(mask), decision: part(decision), probabilities: part(probabilities) }
+        let TileOutput { mask, decision, probabilities, geometry } = &self.0;
+        let [mask, decision, probabilities, geometry] = [mask, decision, probabilities, geometry].map(|v| part(v));
+        TileOutput { mask, decision, probabilities, geometry }
     }
 }
 

@@ -4,20 +4,18 @@
 
 mod archive;
 mod network;
-mod package;
 mod processing;
 mod sizes;
 mod tensors;
 
+pub use super::package::{Axis, Described, Package, Post, Size, Source};
 pub use network::Packaged;
-pub use package::{Package, Source};
-pub use processing::{Post, Step};
+pub use processing::Step;
 pub use sizes::Sizes;
-pub use tensors::{Axis, Described, Size};
 
 use super::Architecture;
 use super::loaded::Model;
-use super::onnx::export::parse_back;
+use super::onnx_export::parse_back;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::weights::{self, MAX_BYTES, Normalisation};

@@ -1,6 +1,6 @@
 //! A network wrapped in its package's order of axes, postprocessing and sizes.
 
-use super::processing::Post;
+use super::Post;
 use super::sizes::Sizes;
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
@@ -38,7 +38,7 @@ impl Packaged {
         let (graph, built) = model::built(&self, self.example())?;
         self.classes = match built.rule {
             _ if self.post.is_empty() => self.network.classes(),
-            MaskRule::Argmax => graph.shape(built.decision).c,
+            MaskRule::Argmax | MaskRule::Foreground => graph.shape(built.decision).c,
             MaskRule::Threshold(_) => graph.shape(built.decision).c + 1,
         };
         Ok(self)
@@ -204,6 +204,7 @@ impl Architecture for Packaged {
             }
             built.probability = transpose(graph, "probability", built.probability)?;
             built.decision = transpose(graph, "decision", built.decision)?;
+            built.logits = transpose(graph, "logits", built.logits)?;
         }
         let raw = built.outputs.iter().find(|o| o.0 == self.output).map(|o| o.1);
         let raw = raw.ok_or_else(|| Error::invalid(&self.output, "is none of the network's outputs"))?;
@@ -218,6 +219,6 @@ impl Architecture for Packaged {
         let (last, value, rule) = self.processed(graph, raw, own)?;
         built.outputs.retain(|o| o.0 != self.id);
         built.outputs.insert(0, (self.id.clone(), last));
-        Ok(Built { outputs: built.outputs, probability: value, decision: value, rule })
+        Ok(Built { outputs: built.outputs, logits: raw, probability: value, decision: value, rule })
     }
 }

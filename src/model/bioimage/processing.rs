@@ -1,7 +1,7 @@
 //! Preprocessing and postprocessing of a package.
 
 use super::archive::escaped;
-use super::tensors::Described;
+use super::{Described, Post};
 use crate::error::{Error, Result};
 use crate::weights::{Normalisation, PixelStep};
 use serde_json::Value;
@@ -16,21 +16,6 @@ pub struct Step {
     pub name: String,
     /// Its `kwargs`.
     pub values: Value,
-}
-
-/// A postprocessing step. Lists have one number per channel, or one for all.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Post {
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// Softmax over the channels.
-    Softmax,
-    /// 1 above the threshold, else 0; always the last step.
-    Binarize(f64),
-    /// `x * gain + offset`.
-    Linear(Vec<f64>, Vec<f64>),
-    /// Clamps to a range, low and high.
-    Clip(f64, f64),
 }
 
 impl Step {

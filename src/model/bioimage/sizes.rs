@@ -1,6 +1,6 @@
 //! Valid input sizes of a package's network: the description's sizes that its layers accept too.
 
-use super::tensors::{Described, Size};
+use super::{Described, Size};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, SizeRule};
 

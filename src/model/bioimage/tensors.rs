@@ -2,6 +2,7 @@
 //! numbers, 0.5 an object per axis; both are read into the same structs.
 
 use super::archive::escaped;
+use super::{Axis, Described, Size};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape};
 use serde_json::Value;
@@ -10,69 +11,6 @@ use serde_json::Value;
 const MAX: u64 = 1 << 20;
 /// Maximum number of axes of a tensor.
 const MAX_AXES: usize = 8;
-
-/// Meaning of an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// Images.
-    Batch,
-    /// Channels.
-    Channel,
-    /// Rows.
-    Y,
-    /// Columns.
-    X,
-    /// Any other axis, of size 1.
-    One,
-}
-
-/// Size of an axis, in pixels.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Size {
-    /// Not specified.
-    Free,
-    /// Fixed.
-    Fixed(usize),
-    /// `min + n * step`.
-    Steps {
-        /// Minimum.
-        min: usize,
-        /// Step, above 0.
-        step: usize,
-    },
-    /// The size of another axis, times `scale`, plus `offset`.
-    Like {
-        /// The other tensor.
-        tensor: String,
-        /// Its axis.
-        axis: String,
-        /// Pixels per pixel of the other axis.
-        scale: f64,
-        /// Pixels added; negative if pixels are lost.
-        offset: f64,
-    },
-}
-
-/// A tensor as the description specifies it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Described {
-    /// Name.
-    pub id: String,
-    /// Axes, in the tensor's order.
-    pub axes: Vec<Axis>,
-    /// Sizes of rows and columns.
-    pub size: [Size; 2],
-    /// Invalid margin in pixels, of rows and columns.
-    pub halo: [usize; 2],
-    /// Number of channels, if specified.
-    pub channels: Option<usize>,
-    /// Factor and summand that relate it to the input's.
-    channels_like: Option<[f64; 2]>,
-    /// Names of the channels, format 0.5 only.
-    pub channel_names: Vec<String>,
-    /// Name of the channel axis.
-    pub channel_axis: String,
-}
 
 /// Whether a tensor of a description has rows and columns.
 pub(super) fn is_image(tensor: &Value) -> bool {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter, Tileability};
-use crate::model::onnx::{export::export, proto::ModelProto};
 use crate::model::{Padding, UNet, whole_graph};
+use crate::model::{onnx::proto::ModelProto, onnx_export::export};
 use crate::session::Backend;
 use crate::tensor::{HostTensor, Shape};
 use crate::testing::{random_input, random_parameter};

@@ -1,18 +1,15 @@
-//! Import of ONNX files, translated at run time, and export of networks to ONNX.
+//! Import of ONNX files, translated at run time.
 //!
 //! `file` reads a file, `parts` extracts its network, and `translate` converts its nodes for a given input shape.
 //! `fold` evaluates shape arithmetic on the way. `quantised` converts integers to floats, and `range` infers the
-//! meaning of an output. [`OnnxNetwork`] is the result as an [`Architecture`](super::Architecture). [`export`] writes
-//! files.
+//! meaning of an output. [`OnnxNetwork`] is the result as an [`Architecture`](super::Architecture).
 
 mod axes;
 mod ending;
-pub mod export;
 mod external;
 mod file;
 mod layout;
 mod network;
-mod nodes;
 mod options;
 mod parts;
 mod quantised;

@@ -354,13 +354,13 @@ impl Architecture for OnnxNetwork {
             return Err(Error::invalid(format!("input {s}"), format!("the output is {out}: another number of images")));
         }
         let (probability, rule) = self.ending.probability(graph, value)?;
-        Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
+        Ok(Built { outputs: translated.outputs, logits: value, probability, decision: probability, rule })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OnnxOptions, export, parse};
+    use super::super::{OnnxOptions, parse};
     use crate::graph::{Graph, rewrite};
     use crate::kernel::Target;
     use crate::model::{Architecture, Model, whole_graph};
@@ -370,7 +370,7 @@ mod tests {
     fn imported_and_native_networks_are_rewritten_alike() {
         for name in ["nuclei", "nuclei-unet3+"] {
             let model = Model::open(name).unwrap();
-            let bytes = export::export(&model).unwrap();
+            let bytes = crate::model::onnx_export::export(&model).unwrap();
             let (network, metadata, _) = parse(&bytes, Path::new("m.onnx"), &OnnxOptions::default()).unwrap();
             assert_eq!(network.size_rule(), model.architecture.size_rule(), "{name}");
             assert_eq!(metadata.normalisation, model.metadata.normalisation);

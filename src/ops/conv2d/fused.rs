@@ -11,7 +11,7 @@ mod winograd;
 use super::Conv2d;
 use super::params::{GroupedParams, PlainParams, TileParams};
 use crate::error::{Error, Result};
-use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size};
+use crate::kernel::{ConvChoice, ConvClass, ConvFamily, Function, KernelKey, Operand, Size};
 use crate::ops::resize::{Resize, ResizeMode, ResizeSize};
 use crate::ops::{ConvOrder, Lowering, MaxPool2d, Op, Packing, Spatial, WinogradForm, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -85,8 +85,9 @@ impl FusedConv2d {
     /// The key of tuned choices, from the inputs and the output.
     pub fn class(&self, inputs: &[TensorDesc], output: Shape) -> ConvClass {
         let channels = inputs.iter().take(self.sources.len()).map(|i| i.shape.c).sum();
-        let geometry = [self.conv.kernel, self.conv.stride, self.conv.dilation];
-        ConvClass::new(geometry, [channels, self.conv.out_channels], output.n * output.pixels())
+        let Conv2d { kernel, stride, dilation, out_channels, .. } = self.conv;
+        let (inputs, outputs, pixels) = (channels, out_channels, output.n * output.pixels());
+        ConvClass { kernel, stride, dilation, inputs, outputs, pixels }.rounded()
     }
 
     /// Rows and columns of the region, where `first` is the first input's shape.
@@ -214,7 +215,7 @@ impl Op for FusedConv2d {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (family, reason) = choose(self, cx);
         if self.conv.groups == 1 {
-            cx.explain(family.name(), reason);
+            cx.explain(ConvChoice { family, reason });
         }
         match family {
             _ if self.conv.groups > 1 => self.lower_grouped(cx)?,

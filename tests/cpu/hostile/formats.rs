@@ -11,8 +11,11 @@ use unet_wgpu::Model;
 use unet_wgpu::low_level::graph::{Graph, ValueId, footprint};
 use unet_wgpu::low_level::infer::{Image, LabelMap, OpenOptions, Pixels, open_image, page_count};
 use unet_wgpu::low_level::model::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
-use unet_wgpu::low_level::model::onnx::{OnnxOptions, export::export, parse};
 use unet_wgpu::low_level::model::{Architecture, Built, SizeRule};
+use unet_wgpu::low_level::model::{
+    onnx::{OnnxOptions, parse},
+    onnx_export::export,
+};
 use unet_wgpu::low_level::tensor::{Shape, TensorDesc};
 use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Weights, load};
 use unet_wgpu::{Error, Result};
@@ -375,6 +378,7 @@ impl Architecture for NoStep {
     fn build(&self, _: &mut Graph, x: ValueId) -> Result<Built> {
         Ok(Built {
             outputs: vec![],
+            logits: x,
             probability: x,
             decision: x,
             rule: unet_wgpu::low_level::ops::MaskRule::Threshold(0.5),

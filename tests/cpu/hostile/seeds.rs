@@ -7,11 +7,11 @@ use std::io::Cursor;
 use std::path::Path;
 use unet_wgpu::Model;
 use unet_wgpu::low_level::kernel::{ConvClass, ConvFamily, Tuning};
-use unet_wgpu::low_level::model::onnx::export::export;
 use unet_wgpu::low_level::model::onnx::proto::{
     AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto,
     TensorShape, TensorType, TypeProto, ValueInfo,
 };
+use unet_wgpu::low_level::model::onnx_export::export;
 use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat};
 use unet_wgpu::testing::random_parameter;
@@ -341,8 +341,9 @@ fn image() -> Vec<Seed> {
 
 fn cache() -> Vec<Seed> {
     let mut tuning = Tuning::default();
-    tuning.set(ConvClass::new([[3; 2], [1; 2], [1; 2]], [64, 32], 65536), ConvFamily::Winograd);
-    tuning.set(ConvClass::new([[1; 2], [1; 2], [1; 2]], [64, 2], 4096), ConvFamily::Tile);
+    let class = ConvClass { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], inputs: 64, outputs: 32, pixels: 65536 };
+    tuning.set(class, ConvFamily::Winograd);
+    tuning.set(ConvClass { kernel: [1; 2], outputs: 2, pixels: 4096, ..class }.rounded(), ConvFamily::Tile);
     vec![("cache", "tuning.json".into(), unet_wgpu::low_level::tune::write(&tuning, "fuzz".into()).into_bytes())]
 }
 

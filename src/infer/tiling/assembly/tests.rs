@@ -18,14 +18,16 @@ struct Recorder {
     needs: Needs,
     classes: Vec<usize>,
     planes: Vec<Vec<f32>>,
+    geometry: Vec<f32>,
     pixels: Vec<u16>,
     next: usize,
 }
 
 impl Recorder {
     fn new(planes: usize) -> Self {
-        let needs = Needs { probabilities: true, pixels: true, contrast: false };
-        Self { needs, classes: Vec::new(), planes: vec![Vec::new(); planes], pixels: Vec::new(), next: 0 }
+        let needs = Needs { probabilities: true, geometry: true, pixels: true, contrast: false };
+        let planes = vec![Vec::new(); planes];
+        Self { needs, classes: Vec::new(), planes, geometry: Vec::new(), pixels: Vec::new(), next: 0 }
     }
 }
 
@@ -46,6 +48,8 @@ impl BandSink for Recorder {
         let values = band.probabilities.unwrap();
         assert_eq!(values.len(), pixels * self.planes.len());
         self.planes.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(all, part)| all.extend(part));
+        assert_eq!(band.geometry.unwrap().len(), pixels);
+        self.geometry.extend(band.geometry.unwrap());
         let Pixels::U16(samples) = band.pixels.unwrap().pixels() else { panic!() };
         assert_eq!(samples.len(), pixels);
         self.pixels.extend(samples);
@@ -76,7 +80,7 @@ fn mock(
         let start = place.start.map(|n| n as i64);
         let margin = (shape[0] - output[0]) / 2;
         let mut tile =
-            TileResult { mask: vec![0.0; output[0] * output[1]], planes: vec![0.0; 2 * output[0] * output[1]] };
+            TileResult { mask: vec![0.0; output[0] * output[1]], planes: vec![0.0; 3 * output[0] * output[1]] };
         for y in 0..output[0] {
             for x in 0..output[1] {
                 let at = [start[0] + (y + margin) as i64, start[1] + (x + margin) as i64];
@@ -93,6 +97,7 @@ fn mock(
                 tile.mask[i] = if right { (v > 0.5) as u8 as f32 } else { 77.0 };
                 tile.planes[i] = v;
                 tile.planes[output[0] * output[1] + i] = 1.0 - v;
+                tile.planes[2 * output[0] * output[1] + i] = 8.0 * v;
             }
         }
         Ok(tile)
@@ -128,7 +133,7 @@ where
 
 fn info(width: usize, height: usize) -> BandInfo {
     let classes = vec!["background".to_string(), "cell".to_string()];
-    BandInfo { width, height, channels: 1, classes, planes: 2, contrast: None }
+    BandInfo { width, height, channels: 1, classes, planes: 2, geometry: 1, contrast: None }
 }
 
 fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
@@ -141,11 +146,14 @@ fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
         assert_eq!(recorder.classes, classes);
         assert_eq!(counts[1] as usize, classes.iter().sum::<usize>());
         assert_eq!(recorder.planes[0], expected);
+        assert_eq!(recorder.geometry, expected.iter().map(|v| 8.0 * v).collect::<Vec<f32>>());
     } else {
         // The mean of equal values is that value, up to rounding.
         assert_eq!(recorder.planes[0].len(), expected.len());
         let off = recorder.planes[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= 1e-6, "{off}");
+        let off = recorder.geometry.iter().zip(&expected).map(|(a, b)| (a / 8.0 - b).abs()).fold(0.0, f32::max);
+        assert!(recorder.geometry.len() == expected.len() && off <= 1e-6, "{off}");
         let different = recorder
             .classes
             .iter()
@@ -206,8 +214,8 @@ proptest! {
         let mut network = mock(tile, tile, 0, [height, width]);
         let mut run = each(at_once, move |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
             let mut tile = network(p, x, f)?;
-            // One decision plane, the probability of class 1, then both probabilities.
-            let first = tile.planes[..tile.planes.len() / 2].to_vec();
+            // One decision plane, the probability of class 1, then both probabilities and the geometry.
+            let first = tile.planes[..tile.planes.len() / 3].to_vec();
             tile.planes.splice(0..0, first);
             Ok(tile)
         });

@@ -1,9 +1,9 @@
 //! Conversion of graph nodes to ONNX nodes.
 
-use super::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId};
 use crate::kernel::{Onnx, Term};
+use crate::onnx::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
 use crate::ops::{
     ArgmaxGate, Average, BatchNorm2d, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw,
     Function, GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate,

@@ -2,18 +2,19 @@
 //! size and, if the network allows it, free image size. The file's properties hold the metadata of a native checkpoint,
 //! so that reading it back gives the same model.
 
-use super::nodes::{Emitter, tensor};
-use super::proto::{DataType, TensorProto};
-use super::proto::{
-    Dimension, DimensionValue, GraphProto, ModelProto, OperatorSetId, StringEntry, TensorShape, TensorType, TypeProto,
-    ValueInfo,
-};
+mod nodes;
+
+use super::{Architecture, INPUT, Model, whole_graph};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueKind};
 use crate::io::Input;
-use crate::model::{Architecture, INPUT, Model, whole_graph};
+use crate::onnx::proto::{
+    DataType, Dimension, DimensionValue, GraphProto, ModelProto, OperatorSetId, StringEntry, TensorProto, TensorShape,
+    TensorType, TypeProto, ValueInfo,
+};
 use crate::tensor::{HostTensor, Shape};
 use crate::weights::{Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, Weights};
+use nodes::{Emitter, tensor};
 use prost::Message;
 use std::path::Path;
 
@@ -86,8 +87,7 @@ pub fn parse_back(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
         }
     }
     // Constants of the graph are not parameters.
-    let constants: Vec<String> =
-        weights.keys().filter(|k| k.starts_with(super::nodes::CONSTANT)).map(Into::into).collect();
+    let constants: Vec<String> = weights.keys().filter(|k| k.starts_with(nodes::CONSTANT)).map(Into::into).collect();
     for key in constants {
         weights.remove(&key);
     }
