@@ -167,7 +167,7 @@ fn instances_need_their_target() {
         let target = graph.input("target", TensorDesc::linear(shape));
         let heads = Heads { logits: vec![z, z], ..Heads::default() };
         let value = config.build(&mut graph, &heads, &Targets { target, kind, weight: None })?;
-        Ok(graph.producer(value).unwrap().op.as_op::<WeightedSum>().unwrap().weights.clone())
+        Ok::<_, Error>(graph.producer(value).unwrap().op.as_op::<WeightedSum>().unwrap().weights.clone())
     };
     let error = |loss, kind| build(loss, kind).unwrap_err().to_string();
     let multi = json!({"name": "instances", "args": {"target": "multi"}});
