@@ -6,7 +6,6 @@ use super::ElevationRule;
 use super::instance::{Gather, Instance, InstanceRun};
 use super::samples::Samples;
 use super::smoothing::Smoothing;
-use super::split::Relief;
 use crate::error::{Error, Result};
 use crate::infer::Connectivity;
 
@@ -37,10 +36,10 @@ impl Elevation {
         smoothing.push(row, |smooth| heights.push_row(smooth))
     }
 
-    /// The elevation of the whole image, after its last row.
-    pub(super) fn finish(self, height: usize) -> Result<Relief> {
+    /// The elevation of the whole image, after its last row, and the rule to flood it by.
+    pub(super) fn finish(self, height: usize) -> Result<(Samples, ElevationRule)> {
         match self.heights.rows() {
-            rows if rows == height => Ok(Relief::Elevation { heights: self.heights, rule: self.rule }),
+            rows if rows == height => Ok((self.heights, self.rule)),
             rows => Err(Error::invalid("instances", format!("an elevation of {rows} of {height} rows"))),
         }
     }
@@ -253,26 +252,30 @@ fn falling(height: f32) -> u32 {
 }
 
 /// Fewer entries are sorted by comparison.
+const FEW: usize = 512;
+/// Values of a digit.
 const RADIX: usize = 1 << 11;
 
 /// Sorts by the upper halves; equal ones keep their order, which must be that of the lower halves.
 fn sort(order: &mut Vec<u64>, other: &mut Vec<u64>) {
-    if order.len() < RADIX {
+    if order.len() < FEW {
         order.sort_unstable();
         return;
     }
     other.resize(order.len(), 0);
-    for shift in [32, 43, 54] {
-        let digit = |e: u64| (e >> shift) as usize & (RADIX - 1);
-        let mut at = [0usize; RADIX];
-        order.iter().for_each(|&e| at[digit(e)] += 1);
+    let digit = |e: u64, place: usize| (e >> (32 + 11 * place)) as usize & (RADIX - 1);
+    let mut counts = [[0u32; RADIX]; 3];
+    for &e in order.iter() {
+        counts.iter_mut().enumerate().for_each(|(place, count)| count[digit(e, place)] += 1);
+    }
+    for (place, at) in counts.iter_mut().enumerate() {
         let mut sum = 0;
-        for n in &mut at {
+        for n in at.iter_mut() {
             (*n, sum) = (sum, sum + *n);
         }
         for &e in order.iter() {
-            let to = &mut at[digit(e)];
-            other[*to] = e;
+            let to = &mut at[digit(e, place)];
+            other[*to as usize] = e;
             *to += 1;
         }
         std::mem::swap(order, other);

@@ -183,7 +183,8 @@ impl ConnectedComponents {
                         split::split(&mut whole, Relief::Distance { depth }, &options)?
                     }
                     (_, Some(Geometry::Elevation(elevation))) => {
-                        split::split(&mut whole, elevation.finish(height)?, &options)?
+                        let (heights, rule) = elevation.finish(height)?;
+                        split::split(&mut whole, Relief::Elevation { heights, rule }, &options)?
                     }
                     _ => whole,
                 }
