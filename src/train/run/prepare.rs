@@ -150,7 +150,12 @@ impl TrainRun {
         let mut batcher = Batcher::new(examples, crops, crop, config.seed)?;
         if config.on_host() {
             let target = config.instances.map(|i| i.target);
-            batcher = batcher.augmented(HostCrops { options: config.augment.clone(), target, weight_map })?;
+            batcher = batcher.augmented(HostCrops {
+                options: config.augment.clone(),
+                target,
+                weight_map,
+                mirrored: !loss.needs_classes(),
+            })?;
         }
         let (mut step, mut best, mut progress) = (0, None, Progress::default());
         if resume {
