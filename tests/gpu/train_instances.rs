@@ -93,6 +93,6 @@ fn what_cannot_be_trained_is_named() {
     assert!(line.contains("loss: target `multi` is trained with Instances("), "{line}");
     let line = error("unet", &["--padding", "same", "--config", "alone.toml"]);
     assert!(line.contains("loss: `instances` needs [instances]"), "{line}");
-    let line = error("unet3+", &["--instances", "multi", "--set", "cgm=true"]);
+    let line = error("unet3+", &["--instances", "multi", "--set", "deep_supervision=true", "--set", "cgm=true"]);
     assert!(line.contains("(`cgm`) cannot predict instances"), "{line}");
 }
