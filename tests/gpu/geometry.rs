@@ -67,7 +67,7 @@ impl BandSink for Recorder {
         let mut all = self.0.lock().unwrap();
         let (n, whole) = (band.width * band.height, band.width * self.1);
         all.classes.extend((0..n).map(|i| band.class(i)));
-        let mut place = |to: &mut Vec<f32>, from: &[f32]| {
+        let place = |to: &mut Vec<f32>, from: &[f32]| {
             for (c, plane) in from.chunks_exact(n).enumerate() {
                 let at = c * whole + band.first * band.width;
                 to[at..at + n].copy_from_slice(plane);
