@@ -81,6 +81,17 @@ impl ArchArgs {
         self.arch.is_some() || !self.numbers().is_empty() || !self.set.is_empty()
     }
 
+    /// Whether an option of the architecture's config is given, by its name there.
+    pub(super) fn gives(&self, key: &str) -> bool {
+        let set = |pair: &String| pair.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+        self.numbers().contains_key(key) || self.set.iter().any(set)
+    }
+
+    /// Whether `--arch` names the architecture.
+    pub(super) fn names_one(&self) -> bool {
+        self.arch.is_some()
+    }
+
     /// The architecture `arch` with `config`, overridden by the options. With `--arch`, `config` belongs to another network
     /// and is ignored.
     pub(super) fn build_over(&self, arch: &str, config: &Value) -> Result<Arc<dyn Architecture>> {

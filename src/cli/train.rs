@@ -4,7 +4,7 @@ use super::arch::ArchArgs;
 use super::models::{option, say_assumptions};
 use super::reading::{GroundTruthArgs, ReadArgs};
 use super::segment::memory;
-use super::{Common, hints, output};
+use super::{Common, hints, output, values};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -14,7 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unet_wgpu::low_level::model::Model;
 use unet_wgpu::low_level::session::Backend;
-use unet_wgpu::low_level::train::{Elastic, Event, GroundTruthSummary, Outcome, Ready, TrainConfig, TrainRun};
+use unet_wgpu::low_level::train::{
+    AugmentationPreset, Elastic, Event, GroundTruthSummary, InstancesConfig, Outcome, Ready, TrainConfig, TrainRun,
+};
+use unet_wgpu::low_level::weights::InstanceTarget;
 use unet_wgpu::{Error, Result};
 
 /// Train a network on your own images with masks
@@ -23,6 +26,7 @@ use unet_wgpu::{Error, Result};
 Examples:
   unet train --data nuclei --out run                    U-Net, width 16, 1000 steps of 8 crops of 128x128
   unet train --data nuclei --arch unet++ --width 16 --set out_channels=1 --steps 4000 --out run
+  unet train --data nuclei --instances multi --augment microscopy --steps 3000 --out run
   unet train --config run/config.toml --out again       every option is in this file
   unet train --out run --resume                         continue a run
   unet segment -m run/best.safetensors image.png      use the result
@@ -71,6 +75,12 @@ pub(super) struct Train {
     /// Steps between evaluations [default: 200]
     #[arg(long, value_name = "STEPS")]
     eval_every: Option<u64>,
+    /// Tell touching instances of labels/ apart; output channels follow from what the network predicts for that
+    #[arg(long, value_parser = values::named::<InstanceTarget>(), value_name = "TARGET")]
+    instances: Option<InstanceTarget>,
+    /// Random augmentation of that name, in place of flips and quarter turns
+    #[arg(long, value_parser = values::named::<AugmentationPreset>(), value_name = "PRESET")]
+    augment: Option<AugmentationPreset>,
     /// Elastic deformation with displacements of this standard deviation in pixels
     #[arg(long, value_name = "PIXELS")]
     elastic: Option<f64>,
@@ -173,10 +183,16 @@ impl Train {
             None if self.resume => TrainConfig::read(&stored)?,
             None => TrainConfig::default(),
         };
+        c.instances = self.instances.map(InstancesConfig::new).or(c.instances);
+        c.augment = self.augment.map_or(c.augment, AugmentationPreset::augmentation);
         if self.arch.is_given() {
             let config = if c.config.is_null() { c.architecture()?.config() } else { c.config.clone() };
             let network = self.arch.build_over(&c.arch.to_string(), &config)?;
             (c.arch, c.config) = (network.id().parse()?, network.config());
+            if let (Some(options), true) = (c.config.as_object_mut(), c.instances.is_some() && self.arch.names_one()) {
+                // The target says how many channels there are, and these what becomes of them.
+                options.retain(|key, _| !["out_channels", "activation"].contains(&&key[..]) || self.arch.gives(key));
+            }
         }
         if let Some(data) = &self.data {
             c.data.folder.clone_from(data);

@@ -48,7 +48,7 @@ pub use components::{components, grow};
 pub(crate) use decode::orientation_of;
 #[cfg(feature = "image-formats")]
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
-pub(crate) use distance::nearest_sites;
+pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};

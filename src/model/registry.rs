@@ -89,9 +89,14 @@ impl ArchitectureId {
         (self.entry.cases)()
     }
 
+    /// The options of a small network to train, as far as they differ from the defaults of [`Self::build`].
+    pub fn small(self) -> Value {
+        (self.entry.small)()
+    }
+
     /// Builds a network to train: a null `config` means a small default, and options that training needs are added.
     pub fn build_for_training(self, config: &Value) -> Result<Box<dyn Architecture>> {
-        let mut config = if config.is_null() { (self.entry.small)() } else { config.clone() };
+        let mut config = if config.is_null() { self.small() } else { config.clone() };
         if let Some(options) = config.as_object_mut() {
             (self.entry.for_training)(options);
         }

@@ -1,97 +1,15 @@
 //! Random augmentation of training crops: parameters are drawn on the host, and graph nodes apply them on the device.
 
+mod options;
+mod range;
+
+pub use options::{Augmentation, AugmentationPreset, Elastic, Simard};
+
 use super::rng::Rng;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::ops::{
-    Border, DisplacementField, Dropout, Intensity, Interpolation, MAX_SIGMA, SimardField, Similarity, Warp,
-};
+use crate::ops::{Border, DisplacementField, Dropout, Intensity, Interpolation, SimardField, Similarity, Warp};
 use crate::tensor::{Shape, TensorDesc};
-use serde::{Deserialize, Serialize};
-
-/// Random augmentation. The default changes nothing; ranges `[a, b]` are uniform.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augmentation {
-    /// Elastic deformation by random displacements on a coarse grid (U-Net, section 3.1).
-    pub elastic: Option<Elastic>,
-    /// Elastic deformation by blurred noise; excludes `elastic`.
-    pub simard: Option<Simard>,
-    /// Flip vertically and horizontally, each with probability 1/2.
-    pub flips: bool,
-    /// Rotate by 0, 90, 180 or 270 degrees; crops must be square.
-    pub turns: bool,
-    /// Rotate by up to this angle in either direction, degrees.
-    pub rotate: f64,
-    /// Scale by a factor in this range.
-    pub scale: [f64; 2],
-    /// Shift by up to this many pixels on each axis.
-    pub shift: f64,
-    /// Multiply intensities by a factor in this range.
-    pub gain: [f64; 2],
-    /// Add a value in this range to intensities.
-    pub offset: [f64; 2],
-    /// Raise intensities to a power in this range.
-    pub gamma: [f64; 2],
-    /// Largest standard deviation of the noise.
-    pub noise: f64,
-}
-
-impl Default for Augmentation {
-    fn default() -> Self {
-        Self {
-            elastic: None,
-            simard: None,
-            flips: false,
-            turns: false,
-            rotate: 0.0,
-            scale: [1.0; 2],
-            shift: 0.0,
-            gain: [1.0; 2],
-            offset: [0.0; 2],
-            gamma: [1.0; 2],
-            noise: 0.0,
-        }
-    }
-}
-
-/// Elastic deformation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Elastic {
-    /// Standard deviation of the displacements, pixels.
-    pub std: f64,
-    /// Control points per axis.
-    pub grid: usize,
-    /// Fraction of crops that are deformed.
-    pub probability: f64,
-}
-
-impl Default for Elastic {
-    /// The paper's values.
-    fn default() -> Self {
-        Self { std: 10.0, grid: 3, probability: 1.0 }
-    }
-}
-
-/// Elastic deformation of Simard, Steinkraus and Platt (2003): per-pixel noise from -1 to 1, blurred, times `alpha`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Simard {
-    /// Strength, pixels before the blur.
-    pub alpha: f64,
-    /// Standard deviation of the blur, pixels.
-    pub sigma: f64,
-    /// Fraction of crops that are deformed.
-    pub probability: f64,
-}
-
-impl Default for Simard {
-    /// The paper's values, for digits of 29 x 29 pixels.
-    fn default() -> Self {
-        Self { alpha: 34.0, sigma: 4.0, probability: 1.0 }
-    }
-}
 
 /// Names of the inputs that carry the drawn parameters.
 const TRANSFORM: &str = "augment/transform";
@@ -114,6 +32,8 @@ pub struct Augmenter {
     side: usize,
     margin: usize,
     seed: u64,
+    /// Whether crops arrive augmented, so that nothing is left to do on the device.
+    on_host: bool,
 }
 
 /// Augmented crops: the inputs of the network and of its loss.
@@ -121,44 +41,45 @@ pub struct Augmenter {
 pub struct Augmented {
     /// `[N, C, H, W]`.
     pub image: ValueId,
-    /// `[N, 1, H', W']`: the network's output size.
+    /// `[N, P, H', W']`: the network's output size.
     pub target: ValueId,
     /// `[N, 1, H', W']`, like `target`.
     pub weight: Option<ValueId>,
 }
 
 impl Augmenter {
-    /// Errors if an option is out of range, or if `elastic` and `simard` are both set.
+    /// Errors if an option is out of range, if `elastic` and `simard` are both set, or if an option works on the host only.
     pub fn new(options: Augmentation, n: usize, side: usize, margin: usize, seed: u64) -> Result<Self> {
-        let o = &options;
-        let elastic = o
-            .elastic
-            .is_none_or(|e| e.std >= 0.0 && (2..=64).contains(&e.grid) && (0.0..=1.0).contains(&e.probability));
-        let simard = o.simard.is_none_or(|e| {
-            e.alpha.is_finite() && e.sigma > 0.0 && e.sigma <= MAX_SIGMA && (0.0..=1.0).contains(&e.probability)
-        });
-        let ordered =
-            [o.scale, o.gain, o.offset, o.gamma].iter().all(|[a, b]| a <= b && a.is_finite() && b.is_finite());
-        let positive = o.scale[0] > 0.0 && o.gamma[0] > 0.0 && o.noise >= 0.0 && o.rotate >= 0.0 && o.shift >= 0.0;
-        if !elastic || !simard || !ordered || !positive {
-            return Err(Error::invalid("augmentation", format!("{o:?} has an impossible value")));
+        options.validate()?;
+        if let Some(key) = options.host_only() {
+            return Err(Error::invalid("augmentation", format!("`{key}` does not work on the device")));
         }
-        if o.elastic.is_some() && o.simard.is_some() {
-            return Err(Error::invalid("augmentation", "`elastic` and `simard` are alternatives: choose one"));
-        }
-        Ok(Self { options, n, side, margin, seed })
+        Ok(Self { options, n, side, margin, seed, on_host: false })
+    }
+
+    /// For crops that are augmented on the host: adds no node, draws nothing. Targets and weights already have the size of
+    /// the network's output.
+    pub fn on_host(n: usize, side: usize, margin: usize) -> Self {
+        Self { options: Augmentation::default(), n, side, margin, seed: 0, on_host: true }
+    }
+
+    /// The shape of a batch's target or weights with `planes` planes, before augmentation: the network's input size, or,
+    /// augmented on the host, its output size.
+    pub fn target_shape(&self, planes: usize) -> Shape {
+        let side = if self.on_host { self.side - 2 * self.margin } else { self.side };
+        Shape::new(self.n, planes, side, side)
     }
 
     fn warps(&self) -> bool {
         let o = &self.options;
         let displaced = o.elastic.is_some() || o.simard.is_some();
         let moves = displaced || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
-        moves || self.margin > 0
+        !self.on_host && (moves || self.margin > 0)
     }
 
     fn changes(&self) -> bool {
         let Augmentation { gain, offset, gamma, noise, .. } = self.options;
-        gain != [1.0; 2] || offset != [0.0; 2] || gamma != [1.0; 2] || noise > 0.0
+        gain != [1.0; 2] || offset != [0.0; 2] || gamma != [1.0; 2] || noise[1] > 0.0
     }
 
     /// Rows and columns of the drawn displacement grid or noise.
@@ -249,7 +170,7 @@ impl Augmenter {
             }
             middle.extend(inner);
             changes.extend([o.gain, o.offset, o.gamma].map(|range| within(&mut rng, range) as f32));
-            changes.push((o.noise * rng.uniform()) as f32);
+            changes.push((o.noise[1] * rng.uniform()) as f32);
         }
         let mut inputs = Vec::new();
         if self.warps() {
@@ -335,16 +256,18 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_are_rejected() {
-        for wrong in [
-            Augmentation { scale: [0.0, 1.0], ..all() },
-            Augmentation { gain: [1.2, 0.8], ..all() },
-            Augmentation { elastic: Some(Elastic { grid: 1, ..Elastic::default() }), ..all() },
-            Augmentation { simard: Some(Simard { sigma: 0.0, ..Simard::default() }), elastic: None, ..all() },
-            // Both deformations.
-            Augmentation { simard: Some(Simard::default()), ..all() },
-        ] {
-            assert!(Augmenter::new(wrong, 1, 32, 0, 0).is_err());
-        }
+    fn crops_from_the_host_pass_unchanged() {
+        let augmenter = Augmenter::on_host(2, 24, 4);
+        assert_eq!(augmenter.target_shape(6), Shape::new(2, 6, 16, 16));
+        assert!(augmenter.draw(5).is_empty());
+        let mut g = Graph::new();
+        let image = g.input("image", TensorDesc::linear(Shape::new(2, 1, 24, 24)));
+        let target = g.input("target", TensorDesc::linear(augmenter.target_shape(6)));
+        let out = augmenter.build(&mut g, image, target, None).unwrap();
+        assert_eq!((out.image, out.target), (image, target));
+        let device = Augmenter::new(all(), 2, 24, 4, 0).unwrap();
+        assert_eq!(device.target_shape(1), Shape::new(2, 1, 24, 24));
+        let e = Augmenter::new(Augmentation { blur: [0.0, 1.0], ..all() }, 2, 24, 4, 0).unwrap_err().to_string();
+        assert_eq!(e, "augmentation: `blur` does not work on the device");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::example::{Example, Examples};
+use super::host_crop::HostCrops;
 use super::rng::{CROP, Rng, SHUFFLE};
 use crate::error::{Error, Result};
 use crate::infer::mirror;
@@ -33,7 +34,7 @@ pub struct Crop {
 }
 
 /// Crops with their ground truth. All tensors have the network's *input* size; without padding the loss covers the
-/// centre only.
+/// centre only. Of crops that are augmented on the host, targets and weights have the network's *output* size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Step, from 0.
@@ -42,7 +43,7 @@ pub struct Batch {
     pub epoch: u64,
     /// `[N, C, H, W]`, normalised.
     pub images: HostTensor,
-    /// Class ids `[N, 1, H, W]`.
+    /// Class ids `[N, 1, H, W]`, or for instances the planes of [`planes`](super::instance_target::planes), `[N, P, H, W]`.
     pub targets: HostTensor,
     /// Pixel weights `[N, 1, H, W]`, if the examples have them.
     pub weights: Option<HostTensor>,
@@ -58,6 +59,7 @@ pub struct Batcher {
     batch: usize,
     crop: CropOptions,
     seed: u64,
+    host: Option<Arc<HostCrops>>,
 }
 
 impl Batcher {
@@ -71,7 +73,13 @@ impl Batcher {
             let reason = format!("{}x{} pixels, of which the network loses {lost}", crop.width, crop.height);
             return Err(Error::invalid("crop", reason));
         }
-        Ok(Self { examples, batch, crop, seed })
+        Ok(Self { examples, batch, crop, seed, host: None })
+    }
+
+    /// Augments crops on the host. Errors if an option is out of range, or if the examples do not fit.
+    pub fn augmented(self, host: HostCrops) -> Result<Self> {
+        host.check(&self.examples, &self.crop)?;
+        Ok(Self { host: Some(Arc::new(host)), ..self })
     }
 
     /// The examples.
@@ -96,27 +104,40 @@ impl Batcher {
             if order.0 != epoch {
                 order = (epoch, self.order(epoch));
             }
+            if let Some(host) = &self.host {
+                let place = |rng: &mut Rng, example: &Example| self.place(rng, example);
+                let drawn = host.draw(&self.examples, &self.crop, [self.seed, sample], order.1[at], place)?;
+                images.extend(drawn.image);
+                targets.extend(drawn.target);
+                weights.extend(drawn.weights.into_iter().flatten());
+                crops.push(drawn.crop);
+                continue;
+            }
             let example = self.examples.example(order.1[at])?;
-            let mut rng = Rng::new(self.seed, CROP.wrapping_add(sample));
-            let y = self.start(&mut rng, example.height, self.crop.height);
-            let x = self.start(&mut rng, example.width, self.crop.width);
+            let maps = example.truth.class_maps();
+            let maps =
+                maps.ok_or_else(|| Error::invalid("batch", "instances need crops that are augmented on the host"))?;
+            let [y, x] = self.place(&mut Rng::new(self.seed, CROP.wrapping_add(sample)), &example);
             for plane in example.image.chunks_exact(example.width * example.height) {
                 self.cut(plane, &example, [y, x], &mut images, |v| v);
             }
             // Exact: class ids are far below 2^24.
-            self.cut(example.ground_truth.classes.labels(), &example, [y, x], &mut targets, |class| class as f32);
+            self.cut(maps.classes.labels(), &example, [y, x], &mut targets, |class| class as f32);
             if let Some(map) = &example.weights {
                 self.cut(map, &example, [y, x], &mut weights, |v| v);
             }
             crops.push(Crop { example: order.1[at], name: example.name.clone(), x, y });
         }
-        let dims = |channels: usize| [self.batch, channels, self.crop.height, self.crop.width];
+        let CropOptions { height, width, margin } = self.crop;
+        let lost = if self.host.is_some() { 2 * margin } else { 0 };
+        let of_truth = |planes: usize| [self.batch, planes, height - lost, width - lost];
+        let planes = self.host.as_ref().map_or(1, |host| host.planes(&self.examples));
         Ok(Batch {
             step,
             epoch: first / examples,
-            images: HostTensor::new(dims(self.examples.options().channels), images)?,
-            targets: HostTensor::new(dims(1), targets)?,
-            weights: (!weights.is_empty()).then(|| HostTensor::new(dims(1), weights)).transpose()?,
+            images: HostTensor::new([self.batch, self.examples.options().channels, height, width], images)?,
+            targets: HostTensor::new(of_truth(planes), targets)?,
+            weights: (!weights.is_empty()).then(|| HostTensor::new(of_truth(1), weights)).transpose()?,
             crops,
         })
     }
@@ -126,6 +147,12 @@ impl Batcher {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         Rng::new(self.seed, SHUFFLE.wrapping_add(epoch)).shuffle(&mut order);
         order
+    }
+
+    /// Row and column of a crop's first pixel.
+    fn place(&self, rng: &mut Rng, example: &Example) -> [isize; 2] {
+        let y = self.start(rng, example.height, self.crop.height);
+        [y, self.start(rng, example.width, self.crop.width)]
     }
 
     /// Start of a crop along an axis. The network's output lies inside the image, or the image inside the output.
@@ -188,7 +215,7 @@ mod tests {
         assert!(forward.iter().eq(again.iter().rev()));
         let (_dir, b) = batcher(crop, 2);
         assert_ne!(forward[0].crops, b.batch(0).unwrap().crops);
-        let ahead = Prefetch::new(2, (2..4).map(move |s| a.batch(s))).unwrap();
+        let ahead = Prefetch::new([2, 2], 2..4, move |s| a.batch(s)).unwrap();
         let ahead: Vec<Batch> = ahead.map(Result::unwrap).collect();
         assert_eq!(ahead, forward[2..]);
     }
@@ -214,7 +241,10 @@ mod tests {
                         let from = mirror(crop.y + y as isize, 10) * 12 + mirror(crop.x + x as isize, 12);
                         let at = (n * height + y) * width + x;
                         assert_eq!(batch.images.data()[at], example.image[from]);
-                        assert_eq!(batch.targets.data()[at], example.ground_truth.classes.labels()[from] as f32);
+                        assert_eq!(
+                            batch.targets.data()[at],
+                            example.truth.class_maps().unwrap().classes.labels()[from] as f32
+                        );
                         assert_eq!(batch.weights.as_ref().unwrap().data()[at], example.weights.as_ref().unwrap()[from]);
                     }
                 }

@@ -1,8 +1,12 @@
 //! Configuration of a training run: `run.toml`, or the options of `unet train`.
 
+mod instances;
+
+pub use instances::InstancesConfig;
+
 use super::augment::Augmentation;
 use super::dataset::{GroundTruthKind, Split};
-use super::loss::LossConfig;
+use super::loss::{CrossEntropyArgs, Loss, LossConfig};
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
@@ -12,7 +16,7 @@ use crate::names::{Name, Named, named};
 use crate::ops::OptimiserKind;
 use crate::weights::Normalisation;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A training run. Unknown keys are errors.
@@ -54,6 +58,8 @@ pub struct TrainConfig {
     pub config: Value,
     /// The data set.
     pub data: DataConfig,
+    /// Instances to tell apart; absent: classes alone. Needs `labels/`.
+    pub instances: Option<InstancesConfig>,
     /// The loss; by default that of the network's paper.
     pub loss: Option<LossConfig>,
     /// Pixel weights; enabled by default if the loss takes them.
@@ -85,6 +91,7 @@ impl Default for TrainConfig {
             checkpointing: false,
             config: Value::Null,
             data: DataConfig::default(),
+            instances: None,
             loss: None,
             weight_map: None,
             optimiser: OptimiserConfig::default(),
@@ -156,6 +163,11 @@ impl DataConfig {
         LabelOptions { colours: self.colours.clone(), ignore: self.ignore, ignore_orientation: self.ignore_orientation }
     }
 
+    /// Classes of instances, without the background: as many as have names, at least one.
+    pub fn instance_classes(&self) -> usize {
+        self.classes.len().saturating_sub(1).max(1)
+    }
+
     /// How images are read.
     pub fn read(&self) -> OpenOptions {
         OpenOptions {
@@ -178,7 +190,8 @@ pub struct WeightMapConfig {
     pub w0: f64,
     /// Width of the border term, pixels.
     pub sigma: f64,
-    /// `"balanced"`, `"none"`, or one number per class.
+    /// `"balanced"`, `"none"`, or one number per class. Default: balanced; for instances, that of the target.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub class_weights: Value,
     /// Border weights on background pixels only.
     pub background_only: bool,
@@ -187,7 +200,7 @@ pub struct WeightMapConfig {
 impl Default for WeightMapConfig {
     fn default() -> Self {
         let WeightMap { w0, sigma, background_only, .. } = WeightMap::default();
-        Self { enabled: true, w0, sigma, class_weights: json!("balanced"), background_only }
+        Self { enabled: true, w0, sigma, class_weights: Value::Null, background_only }
     }
 }
 
@@ -303,42 +316,65 @@ impl TrainConfig {
         toml::to_string_pretty(&config).map_err(|e| Error::invalid("training configuration", e.to_string()))
     }
 
-    /// The network. Errors if its options are invalid, or if it has several sigmoid outputs.
+    /// The network. Errors if its options are invalid, if it has several sigmoid outputs, or other output channels than the
+    /// target of `instances` needs.
     pub fn architecture(&self) -> Result<Box<dyn Architecture>> {
-        let model = self.arch.build_for_training(&self.config)?;
-        if model.classes() != model.out_channels().max(2) {
-            let reason = "a pixel has one target class, but the network has several sigmoid outputs: use softmax";
-            return Err(Error::invalid("activation", reason));
-        }
-        Ok(model)
+        let Some(instances) = &self.instances else {
+            let model = self.arch.build_for_training(&self.config)?;
+            return exclusive(model);
+        };
+        let config = instances.network(self.arch, &self.config, self.data.instance_classes())?;
+        let model = self.arch.build_for_training(&config)?;
+        if instances.target.is_geometry() { Ok(model) } else { exclusive(model) }
     }
 
-    /// The loss: the configured one, or the network's default.
+    /// The loss: the configured one, or the default of the target or the network.
     pub fn loss(&self, model: &dyn Architecture) -> Result<LossConfig> {
         if let Some(loss) = &self.loss {
             return Ok(loss.clone());
         }
-        Ok(LossConfig::from(model.default_loss()))
+        match &self.instances {
+            Some(_) => Ok(LossConfig::from(Loss::WeightedCe(CrossEntropyArgs::default()))),
+            None => Ok(LossConfig::from(model.default_loss())),
+        }
     }
 
     /// The pixel weights, unless disabled or the loss takes none. Errors if they are configured for a loss that takes
     /// none.
     pub fn weight_map(&self, loss: &LossConfig) -> Result<Option<WeightMap>> {
         let requested = self.weight_map.clone();
-        if !loss.takes_weights() {
-            return match requested {
-                Some(w) if w.enabled => Err(Error::invalid("weight_map", format!("{:?} takes no weights", loss.loss))),
+        if self.instances.is_some_and(|i| i.target.is_geometry()) || !loss.takes_weights() {
+            return match (requested, self.instances) {
+                (Some(w), Some(i)) if w.enabled && i.target.is_geometry() => {
+                    Err(Error::invalid("weight_map", format!("target `{}` takes no weights", i.target)))
+                }
+                (Some(w), _) if w.enabled => {
+                    Err(Error::invalid("weight_map", format!("{:?} takes no weights", loss.loss)))
+                }
                 _ => Ok(None),
             };
         }
-        let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = requested.unwrap_or_default();
+        let target = self.instances.map(|i| i.target);
+        let default = || WeightMapConfig::of(target);
+        let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = requested.unwrap_or_else(default);
         let class_weights = match &class_weights {
+            Value::Null => instances::class_weights(target),
+            Value::String(s) if s == "balanced" && target.is_some() => {
+                let reason = "\"balanced\", but for [instances] none or one number per class";
+                return Err(Error::invalid("class_weights", reason));
+            }
             Value::String(s) if s == "balanced" => ClassWeights::Balanced,
             Value::String(s) if s == "none" => ClassWeights::None,
             Value::Array(a) => ClassWeights::Explicit(a.iter().filter_map(Value::as_f64).collect()),
             other => return Err(Error::invalid("class_weights", format!("{other} is not balanced, none or numbers"))),
         };
         Ok(enabled.then_some(WeightMap { w0, sigma, class_weights, background_only }))
+    }
+
+    /// Whether crops are augmented on the host: for instances, whose target is computed on the augmented crop, and for
+    /// options that the device does not have.
+    pub fn on_host(&self) -> bool {
+        self.instances.is_some() || self.augment.host_only().is_some()
     }
 
     /// How to hold out validation images when there is no validation folder.
@@ -368,6 +404,10 @@ impl TrainConfig {
         }
         self.schedule.validate()?;
         self.optimiser.kind()?;
+        self.augment.validate()?;
+        if let Some(instances) = &self.instances {
+            instances.validate(&self.data)?;
+        }
         let model = self.architecture()?;
         let rule = model.size_rule();
         let (min, step) = (rule.minimum, rule.step);
@@ -376,9 +416,19 @@ impl TrainConfig {
             let reason = format!("{} does not fit {}: take {below} or {}", self.crop, model.name(), below + step);
             return Err(Error::invalid("crop", reason));
         }
-        self.loss(&*model)?;
+        let loss = self.loss(&*model)?;
+        self.weight_map(&loss)?;
         Ok(())
     }
+}
+
+/// The network, unless it has several sigmoid outputs: a pixel has one class.
+fn exclusive(model: Box<dyn Architecture>) -> Result<Box<dyn Architecture>> {
+    if model.classes() != model.out_channels().max(2) {
+        let reason = "a pixel has one target class, but the network has several sigmoid outputs: use softmax";
+        return Err(Error::invalid("activation", reason));
+    }
+    Ok(model)
 }
 
 /// TOML has no null.
@@ -392,6 +442,7 @@ fn strip_nulls(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn configuration_round_trips_through_toml() {

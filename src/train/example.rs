@@ -1,5 +1,9 @@
 //! Reads pairs as examples for training and evaluation.
 
+mod truth;
+
+pub use truth::Truth;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -7,12 +11,12 @@ use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};
 use super::ground_truth::GroundTruth;
-use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
+use super::weight_map::{WeightMap, class_pixels, separate_touching, unet_weight_map};
 use crate::error::{Error, Message, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
-    ChannelMap, Colour, Connectivity, LabelOptions, OpenOptions, SourceInfo, check_channels, components, normalise,
-    read_image,
+    ChannelMap, Colour, Connectivity, LabelMap, LabelOptions, OpenOptions, SourceInfo, check_channels, components,
+    normalise, read_image,
 };
 use crate::weights::Normalisation;
 
@@ -33,6 +37,11 @@ pub struct ExampleOptions {
     pub read: OpenOptions,
     /// Compute pixel weights. Without labels, instances are the 4-connected components of the foreground.
     pub weight_map: Option<WeightMap>,
+    /// Read ground truth as instances to tell apart, not as classes; all pairs need labels. There are no pixel weights then,
+    /// and touching instances stay together.
+    pub instances: bool,
+    /// Determine the diameter of the instances.
+    pub diameters: bool,
 }
 
 /// A pair, read and normalised.
@@ -47,7 +56,11 @@ pub struct Example {
     /// Network input `[C, H, W]`, normalised.
     pub image: Vec<f32>,
     /// The ground truth.
-    pub ground_truth: GroundTruth,
+    pub truth: Truth,
+    /// Pixels of each class.
+    pub class_pixels: Vec<u64>,
+    /// Median diameter of the instances, if requested and there are any: of a disc of the same area, pixels.
+    pub diameter: Option<f64>,
     /// Pixel weights `[H, W]`.
     pub weights: Option<Vec<f32>>,
     /// Description of the image's channels.
@@ -64,8 +77,11 @@ impl Example {
             e => Error::file(&pair.image, e.message()),
         };
         let (image, mut notes) = read_image(&pair.image, &options.read)?;
-        let mut ground_truth =
-            GroundTruth::read_for(&image, pair, options.classes, &options.labels.oriented_as(&options.read))?;
+        let labels = options.labels.oriented_as(&options.read);
+        let mut ground_truth = match options.instances {
+            true => GroundTruth::read_known_for(&image, pair, options.classes, &labels)?,
+            false => GroundTruth::read_for(&image, pair, options.classes, &labels)?,
+        };
         check_channels(&pair.image, &InMemory::borrowed(&image), options.channels)?;
         let info = SourceInfo::of(&image);
         let kind = describe(&info);
@@ -78,7 +94,19 @@ impl Example {
         for (plane, map) in image.chunks_exact_mut(width * height).zip(&maps) {
             plane.iter_mut().for_each(|x| *x = map.apply(*x));
         }
-        if options.separate_touching
+        let pieces = |classes: &LabelMap| {
+            let foreground = |l: u32| u32::from(l > 0 && (l as usize) < options.classes);
+            components(&classes.map(foreground), Connectivity::Four)
+        };
+        let diameter = match options.diameters {
+            true => match &ground_truth.instances {
+                Some(instances) => truth::median_diameter(instances),
+                None => truth::median_diameter(&pieces(&ground_truth.classes)),
+            },
+            false => None,
+        };
+        if !options.instances
+            && options.separate_touching
             && let Some(instances) = &mut ground_truth.instances
         {
             let separated = separate_touching(instances);
@@ -90,19 +118,23 @@ impl Example {
             });
             *instances = separated;
         }
-        let weights = options.weight_map.as_ref().map(|weight_map| {
-            let foreground = |l: u32| u32::from(l > 0 && (l as usize) < options.classes);
-            let pieces = || components(&ground_truth.classes.map(foreground), Connectivity::Four);
-            let instances = ground_truth.instances.clone().unwrap_or_else(pieces);
+        let class_pixels = class_pixels(&ground_truth.classes, options.classes);
+        let weights = options.weight_map.as_ref().filter(|_| !options.instances).map(|weight_map| {
+            let instances = ground_truth.instances.clone().unwrap_or_else(|| pieces(&ground_truth.classes));
             unet_weight_map(&ground_truth.classes, options.classes, Some(&instances), weight_map)
         });
         let weights = weights.transpose().map_err(about)?;
-        Ok(Self { name: pair.name.clone(), width, height, image, ground_truth, weights, kind, notes })
+        let truth = match options.instances {
+            true => Truth::instances(ground_truth, pair, options.classes)?,
+            false => Truth::Classes(ground_truth),
+        };
+        let name = pair.name.clone();
+        Ok(Self { name, width, height, image, truth, class_pixels, diameter, weights, kind, notes })
     }
 
     /// Bytes of host memory.
     pub fn bytes(&self) -> u64 {
-        let maps = 1 + u64::from(self.ground_truth.instances.is_some()) + u64::from(self.weights.is_some());
+        let maps = self.truth.maps() + u64::from(self.weights.is_some());
         4 * (self.image.len() as u64 + maps * (self.width * self.height) as u64)
     }
 }
@@ -206,13 +238,12 @@ impl Examples {
     pub fn check(&self) -> Result<DataSummary> {
         let count = |i: usize| {
             let example = self.example(i)?;
-            let mut pixels = vec![0u64; self.options.classes];
-            for &class in example.ground_truth.classes.labels() {
-                if let Some(n) = pixels.get_mut(class as usize) {
-                    *n += 1;
-                }
-            }
-            Ok((pixels, [example.width, example.height], example.kind.clone(), example.notes.clone()))
+            Ok((
+                example.class_pixels.clone(),
+                [example.width, example.height],
+                example.kind.clone(),
+                example.notes.clone(),
+            ))
         };
         let all: Vec<Result<_>> = (0..self.len()).into_par_iter().map(count).collect();
         let mut sum = DataSummary {

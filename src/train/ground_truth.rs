@@ -29,6 +29,16 @@ impl GroundTruth {
     /// mask the instances are the foreground. Errors on a class that does not exist, on maps of different sizes, and on
     /// files that hold no labels.
     pub fn read(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
+        let Self { classes, instances } = Self::read_known(pair, classes, options)?;
+        let known = |map: LabelMap| match options.ignore {
+            Some(..0) => map.map(|l| if l == LabelMap::IGNORED { 0 } else { l }),
+            _ => map,
+        };
+        Ok(Self { classes, instances: instances.map(known) })
+    }
+
+    /// [`Self::read`], in which instances keep [`LabelMap::IGNORED`] where a negative `options.ignore` stands.
+    fn read_known(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
         // Instance numbers have no colour table.
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
         let instances = |path| match LabelMap::open_with(path, &numbers) {
@@ -61,27 +71,42 @@ impl GroundTruth {
             }
             (None, None) => return Err(Error::file(&pair.image, "has neither mask nor labels")),
         };
-        let (classes, mut instances) = maps;
+        let (classes, instances) = maps;
         if let (Some(instances), Some(labels), Some(mask)) = (&instances, &pair.labels, &pair.mask) {
             check_size(labels, instances, mask, [classes.width(), classes.height()])?;
-        }
-        if negative {
-            instances = instances.map(|o| o.map(|l| if l == LabelMap::IGNORED { 0 } else { l }));
         }
         Ok(Self { classes, instances })
     }
 
     /// [`Self::read`]; errors unless the ground truth has the size of its image.
     pub fn read_for(image: &Image, pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
-        let ground_truth = Self::read(pair, classes, options)?;
+        Self::read(pair, classes, options)?.fitting(image, pair)
+    }
+
+    /// [`Self::read_for`] for training on instances: where a pixel does not count, its instance is [`LabelMap::IGNORED`].
+    pub(super) fn read_known_for(image: &Image, pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
+        let mut read = Self::read_known(pair, classes, options)?.fitting(image, pair)?;
+        let ids = read.classes.labels();
+        let mut at = 0;
+        read.instances = read.instances.map(|map| {
+            map.map(|l| {
+                at += 1;
+                if ids[at - 1] as usize >= classes { LabelMap::IGNORED } else { l }
+            })
+        });
+        Ok(read)
+    }
+
+    /// Errors unless the ground truth has the size of its image.
+    fn fitting(self, image: &Image, pair: &Pair) -> Result<Self> {
         let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
-        check_size(path, &ground_truth.classes, &pair.image, [image.width(), image.height()])?;
-        Ok(ground_truth)
+        check_size(path, &self.classes, &pair.image, [image.width(), image.height()])?;
+        Ok(self)
     }
 }
 
 /// The id of ignored pixels: one that is not a class.
-fn ignore_id_of(classes: usize) -> u32 {
+pub(super) fn ignore_id_of(classes: usize) -> u32 {
     u32::try_from(classes).unwrap_or(u32::MAX).max(255)
 }
 

@@ -21,6 +21,9 @@ mod example;
 mod fit;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod ground_truth;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+mod host_crop;
+pub mod instance_target;
 mod loss;
 pub mod metrics;
 mod network;
@@ -38,12 +41,12 @@ mod step;
 mod trainer;
 mod weight_map;
 
-pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
+pub use augment::{Augmentation, AugmentationPreset, Augmented, Augmenter, Elastic, Simard};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use config::{DataConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
+pub use config::{DataConfig, InstancesConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
 #[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]
@@ -51,9 +54,11 @@ pub use evaluate::evaluate;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use evaluate::{EvaluateOptions, Evaluation, ImageScores, InstanceTruth, evaluate_async, score};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use example::{DataSummary, Example, ExampleOptions, Examples};
+pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use ground_truth::GroundTruth;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use host_crop::HostCrops;
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
     IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets, Unet3pArgs,

@@ -27,8 +27,9 @@ pub fn loss_graph(
     let mut g = Graph::new();
     let map = Shape::new(n, 1, side, side);
     let image = g.input(INPUT, TensorDesc::linear(map.with_c(model.in_channels())));
-    let target = g.input(TARGET, TensorDesc::linear(map));
-    let weight = weighted.then(|| g.input(WEIGHT, TensorDesc::linear(map)));
+    let truth = TensorDesc::linear(augmenter.target_shape(1));
+    let target = g.input(TARGET, truth);
+    let weight = weighted.then(|| g.input(WEIGHT, truth));
     let augmented = augmenter.build(&mut g, image, target, weight)?;
     let x = g.node("import", ImportNchw, &[augmented.image])?;
     let built = model.build(&mut g, x)?;

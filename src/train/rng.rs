@@ -7,6 +7,8 @@ pub(super) const SPLIT: u64 = 1 << 56;
 pub(super) const SHUFFLE: u64 = 2 << 56;
 /// First stream of per-sample draws: cropping.
 pub(super) const CROP: u64 = 3 << 56;
+/// First stream of per-sample draws on the host: cropping and augmentation.
+pub(super) const HOST: u64 = 4 << 56;
 
 /// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). Equal on every
 /// machine; [`Rng::normal`] up to the rounding of the system's logarithm and cosine.

@@ -25,6 +25,7 @@ use crate::infer::{Image, SegmentOptions, Segmentation, Segmenter, read_image};
 use crate::model::{Architecture, INPUT, Model};
 use crate::names::Named;
 use crate::ops::{Dropout, Hyper};
+use crate::parallel::threads;
 use crate::session::Backend;
 use crate::tensor::HostTensor;
 use crate::weights::{ModelMetadata, Weights};
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Batches prepared ahead.
+/// Batches prepared ahead, besides those that workers are at.
 const AHEAD: usize = 3;
 /// Images in the grid of predictions.
 const SHOWN: usize = 6;
@@ -177,7 +178,10 @@ impl TrainRun {
         let parts = self.ready.parts as u64;
         let steps = self.config.steps;
         let batcher = self.batcher.clone();
-        let mut batches = Prefetch::new(AHEAD, (self.step * parts..steps * parts).map(move |b| batcher.batch(b)))?;
+        // One core is left to feed the device. Without augmentation on the host a batch is little work.
+        let workers = if self.config.on_host() { threads().saturating_sub(1).max(1) } else { 1 };
+        let numbers = self.step * parts..steps * parts;
+        let mut batches = Prefetch::new([AHEAD + workers, workers], numbers, move |b| batcher.batch(b))?;
         while going && self.step < steps {
             let lr = self.lr(self.step);
             for part in 0..parts {

@@ -59,14 +59,30 @@ pub fn separate_touching(labels: &LabelMap) -> LabelMap {
 
 /// The weight of each of `count` classes for a map of class ids. Ids from `count` on (ignored pixels) do not count.
 pub fn class_weights(classes: &LabelMap, count: usize, mode: &ClassWeights) -> Result<Vec<f64>> {
+    class_weights_of(&class_pixels(classes, count), count, mode)
+}
+
+/// Pixels of each of `count` classes.
+pub(super) fn class_pixels(classes: &LabelMap, count: usize) -> Vec<u64> {
+    let mut pixels = vec![0u64; count];
+    for &id in classes.labels() {
+        if let Some(n) = pixels.get_mut(id as usize) {
+            *n += 1;
+        }
+    }
+    pixels
+}
+
+/// [`class_weights`] of an image with so many `pixels` of each class.
+pub(super) fn class_weights_of(pixels: &[u64], count: usize, mode: &ClassWeights) -> Result<Vec<f64>> {
     match mode {
         ClassWeights::None => Ok(vec![1.0; count]),
         ClassWeights::Balanced => {
-            let mut pixels = vec![0u64; count];
-            for &id in classes.labels() {
-                if let Some(n) = pixels.get_mut(id as usize) {
-                    *n += 1;
-                }
+            if pixels.len() != count {
+                return Err(Error::invalid(
+                    "class weights",
+                    format!("balanced for {count} of {} classes", pixels.len()),
+                ));
             }
             let total = pixels.iter().sum::<u64>() as f64;
             Ok(pixels.iter().map(|&n| if n > 0 { total / (count as f64 * n as f64) } else { 0.0 }).collect())

@@ -187,7 +187,7 @@ fn random() -> Setup {
         elastic: Some(Elastic { std: 2.0, grid: 3, probability: 0.7 }),
         flips: true,
         gain: [0.8, 1.2],
-        noise: 0.1,
+        noise: [0.0, 0.1],
         ..Augmentation::default()
     };
     let config = json!({"width": 4, "depth": 1, "dropout": 0.5});

@@ -2,7 +2,7 @@
 
 use super::foreground::mean;
 use super::samples::Samples;
-use super::{InstanceOptions, Instances};
+use super::{InstanceOptions, Instances, Separation};
 use crate::error::Result;
 
 /// Fewer instances have no typical area.
@@ -21,17 +21,22 @@ pub(super) fn filter(
     confidence: Option<Samples<u16>>,
     options: &InstanceOptions,
 ) -> Result<()> {
-    if options.min_confidence <= 0.0 && options.min_area_percent <= 0.0 {
+    // Those of other methods were dropped when they were found.
+    let min_area = if matches!(options.separation, Separation::Offsets(_)) { options.min_area } else { 0 };
+    if options.min_confidence <= 0.0 && options.min_area_percent <= 0.0 && min_area == 0 {
         return Ok(());
     }
     let table = table(instances, confidence)?;
-    let confident = |e: &Entry| options.min_confidence <= 0.0 || mean(e.probability, e.area) >= options.min_confidence;
-    let mut areas: Vec<u64> = table.iter().skip(1).filter(|e| confident(e)).map(|e| e.area).collect();
+    let kept = |e: &Entry| {
+        let confident = options.min_confidence <= 0.0 || mean(e.probability, e.area) >= options.min_confidence;
+        confident && e.area >= min_area
+    };
+    let mut areas: Vec<u64> = table.iter().skip(1).filter(|e| kept(e)).map(|e| e.area).collect();
     let least = match areas.len() {
         few if few < ENOUGH => 0.0,
         _ => options.min_area_percent / 100.0 * median(&mut areas),
     };
-    instances.retain(|n| table.get(n).is_some_and(|e| confident(e) && e.area as f64 >= least));
+    instances.retain(|n| table.get(n).is_some_and(|e| kept(e) && e.area as f64 >= least));
     Ok(())
 }
 

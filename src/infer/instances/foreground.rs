@@ -56,6 +56,10 @@ impl ConnectedComponents {
         if self.options.needs_probabilities() && planes.is_none() {
             return Err(Error::invalid("instances", "probabilities are missing"));
         }
+        let geometry = band.geometry.filter(|g| !g.is_empty() && g.len().is_multiple_of(pixels));
+        if self.options.needs_geometry() && geometry.is_none() {
+            return Err(Error::invalid("instances", "the geometry that a network predicts is missing"));
+        }
         let (mut probabilities, mut classes) = (Vec::new(), Vec::new());
         let mut raw = Vec::new();
         for y in 0..band.height {
@@ -70,6 +74,7 @@ impl ConnectedComponents {
                     classes.extend(row.clone().zip(&probabilities).map(class));
                 }
             }
+            let own = row.clone();
             match band.classes {
                 _ if self.options.threshold.is_some() => self.push_row(&classes)?,
                 Ids::U8(v) => self.push_row(v.get(row).unwrap_or_default())?,
@@ -77,6 +82,11 @@ impl ConnectedComponents {
             }
             if self.confidence.is_some() {
                 self.push_probabilities(&probabilities)?;
+            }
+            if let Some(planes) = geometry.filter(|_| self.options.needs_geometry()) {
+                raw.clear();
+                planes.chunks_exact(pixels).for_each(|p| raw.extend_from_slice(p.get(own.clone()).unwrap_or_default()));
+                self.push_geometry(&raw)?;
             }
             if let Some(image) = samples {
                 image.window_into(0, y, band.width, 1, &mut raw)?;

@@ -95,17 +95,9 @@ impl Closed {
 
     /// Replaces the instances, numbered anew: the first pixel of one may have changed.
     fn finish(self, instances: &mut Instances) {
-        let mut order: Vec<u32> = (1..self.first.len() as u32).collect();
-        order.sort_unstable_by_key(|&n| self.first[n as usize]);
-        let mut number = vec![0; self.first.len()];
-        let (mut class, mut last) = (vec![0], vec![0]);
-        for old in order {
-            let at = old as usize;
-            number[at] = class.len() as u32;
-            class.push(instances.class[at]);
-            last.push(self.last[at]);
-        }
         instances.source = Source::Rows(self.out);
-        (instances.number, instances.class, instances.last) = (number, class, last);
+        instances.number = (0..self.first.len() as u32).collect();
+        instances.last = self.last;
+        instances.renumber(&self.first);
     }
 }

@@ -1,6 +1,9 @@
 //! Single instances and their measurements.
 
 use std::collections::HashMap;
+use std::ops::Range;
+
+use bytemuck::Pod;
 
 use super::Instances;
 use super::samples::Samples;
@@ -19,7 +22,7 @@ pub struct InstanceRun {
 }
 
 impl InstanceRun {
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         u64::from(self.end - self.start)
     }
 }
@@ -33,68 +36,119 @@ pub struct Instance {
     sums: Vec<f64>,
 }
 
+/// What is gathered of the samples in an instance, run by run.
+pub(super) trait Gather<T> {
+    /// Adds a row's samples (channel, column) in these columns.
+    fn add(&mut self, planes: &[T], width: usize, columns: Range<usize>);
+
+    /// Bytes held per instance that grow with it.
+    fn bytes(&self) -> u64;
+}
+
+/// Sums per channel.
+#[derive(Default)]
+struct Sums(Vec<f64>);
+
+impl Gather<f32> for Sums {
+    fn add(&mut self, planes: &[f32], width: usize, columns: Range<usize>) {
+        self.0.resize(planes.len() / width, 0.0);
+        for (sum, line) in self.0.iter_mut().zip(planes.chunks_exact(width)) {
+            let line = line.get(columns.clone()).unwrap_or_default();
+            *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// An instance whose last row has not been read.
+struct Open<G> {
+    instance: Instance,
+    gathered: G,
+}
+
+impl<G> Open<G> {
+    fn bytes<T>(&self) -> u64
+    where
+        G: Gather<T>,
+    {
+        size_of_val(&self.instance.runs[..]) as u64 + self.gathered.bytes()
+    }
+}
+
 impl Instances {
     /// Visits every instance once its last row has been read, in the order of last rows, then of numbers.
-    pub fn instances(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
+    pub fn instances(&mut self, mut each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         let mut samples = self.samples.take();
-        let done = self.collect(samples.as_mut(), each);
+        let done =
+            self.gather(samples.as_mut(), Sums::default, |instance, Sums(sums)| each(Instance { sums, ..instance }));
         self.samples = samples;
         done
     }
 
     /// [`Self::instances`] without [`Instance::means`].
-    pub(super) fn without_samples(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
-        self.collect(None, each)
+    pub(super) fn without_samples(&mut self, mut each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
+        self.gather(None, Sums::default, |instance, _| each(instance))
     }
 
-    fn collect(&mut self, samples: Option<&mut Samples>, mut each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
-        let channels = samples.as_ref().map_or(0, |s| s.channels());
+    /// [`Self::instances`] with what is gathered of samples in each.
+    pub(super) fn gather<T: Pod, G: Gather<T>>(
+        &mut self,
+        samples: Option<&mut Samples<T>>,
+        start: impl Fn() -> G,
+        mut each: impl FnMut(Instance, G) -> Result<()>,
+    ) -> Result<()> {
         let mut next_samples = samples.map(Samples::read).transpose()?;
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
-        let (width, max) = (self.width, self.memory / size_of::<InstanceRun>() as u64);
-        let mut open: HashMap<u32, Instance> = HashMap::new();
-        let (mut open_runs, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
+        let (width, memory) = (self.width, self.memory);
+        let mut open: HashMap<u32, Open<G>> = HashMap::new();
+        let (mut open_bytes, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
             if let Some(next) = &mut next_samples {
                 next(&mut planes)?;
             }
             for run in row {
                 let number = run.label;
-                let instance = open.entry(number).or_insert_with(|| Instance {
-                    number,
-                    class: class.get(number as usize).map_or(0, |&c| c as usize),
-                    runs: Vec::new(),
-                    sums: vec![0.0; channels],
+                let entry = open.entry(number).or_insert_with(|| Open {
+                    instance: Instance {
+                        number,
+                        class: class.get(number as usize).map_or(0, |&c| c as usize),
+                        runs: Vec::new(),
+                        sums: Vec::new(),
+                    },
+                    gathered: start(),
                 });
-                instance.runs.push(InstanceRun { y: y as u32, start: run.start, end: run.end });
-                open_runs += 1;
-                for (sum, line) in instance.sums.iter_mut().zip(planes.chunks_exact(width)) {
-                    let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
-                    *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
+                open_bytes -= entry.bytes();
+                entry.instance.runs.push(InstanceRun { y: y as u32, start: run.start, end: run.end });
+                if !planes.is_empty() {
+                    entry.gathered.add(&planes, width, run.start as usize..run.end as usize);
                 }
+                open_bytes += entry.bytes();
                 if last.get(number as usize) == Some(&(y as u32)) {
                     complete.push(number);
                 }
             }
-            if open_runs > max
-                && let Some(largest) = open.values().max_by_key(|o| (o.runs.len(), o.number))
+            if open_bytes > memory
+                && let Some(largest) = open.values().max_by_key(|o| (o.bytes(), o.instance.number))
             {
                 return Err(Error::Limit {
                     what: format!(
                         "instances down to row {y} (the largest is number {}, {})",
-                        largest.number,
-                        largest.place()
+                        largest.instance.number,
+                        largest.instance.place()
                     ),
-                    needed: mib(open_runs * size_of::<InstanceRun>() as u64),
-                    limit: format!("{} of memory", mib(max * size_of::<InstanceRun>() as u64)),
+                    needed: mib(open_bytes),
+                    limit: format!("{} of memory", mib(memory)),
                 });
             }
             complete.sort_unstable();
             complete.dedup();
             for number in complete.drain(..) {
-                if let Some(instance) = open.remove(&number) {
-                    open_runs -= instance.runs.len() as u64;
-                    each(instance)?;
+                if let Some(done) = open.remove(&number) {
+                    open_bytes -= done.bytes();
+                    each(done.instance, done.gathered)?;
                 }
             }
             Ok(())

@@ -8,28 +8,38 @@
 //!
 //! Memory holds tables of about 40 bytes per instance and the instances that cross the current row, never the image.
 
+mod classes;
 pub mod contour;
 mod described;
+mod elevation;
+mod enclosed;
+mod fill;
 mod filter;
 pub(super) mod foreground;
 mod gaps;
+mod geometry;
 mod instance;
 mod map;
+mod offsets;
 mod options;
 pub(super) mod runs;
 mod samples;
+mod smoothing;
 pub(super) mod split;
 mod union;
 
+use classes::Classes;
 pub use contour::{Polygon, Ring};
 pub use described::{Coordinates, InstanceSource};
 pub use foreground::{find_instances, find_instances_in};
+use geometry::Geometry;
 pub use instance::{Instance, InstanceRun};
 pub use map::InstanceMap;
 pub use options::{ElevationRule, InstanceOptions, OffsetRule, Separation};
 pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
+use split::Relief;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
@@ -48,6 +58,10 @@ pub struct ConnectedComponents {
     samples: Option<Samples>,
     /// Foreground probabilities, if instances are dropped by them.
     confidence: Option<Samples<u16>>,
+    /// By what touching instances are separated, if a network predicts it.
+    geometry: Option<Geometry>,
+    /// Classes of pixels, where instances are separated whatever their class.
+    classes: Option<Classes>,
     pushed: usize,
 }
 
@@ -55,18 +69,19 @@ impl ConnectedComponents {
     /// For an image of `width` x `height` pixels.
     pub fn new(width: usize, height: usize, options: &InstanceOptions) -> Result<Self> {
         options.check()?;
-        if options.needs_geometry() {
-            return Err(Error::invalid("method of instances", "this version does not decode geometry yet"));
-        }
         let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
         let (Some(w), Some(h)) = (side(width), side(height)) else {
             return Err(Error::invalid("image", format!("instances of {width}x{height} pixels cannot be numbered")));
         };
+        let geometry = Geometry::new(width, height, options)?;
+        let union = Union::new(w, h, options.connectivity, options.fill_holes);
         Ok(Self {
             width,
             height,
             options: options.clone(),
-            union: Union::new(w, h, options.connectivity, options.fill_holes),
+            union: if geometry.is_some() { union.filling_all() } else { union },
+            classes: geometry.is_some().then(|| Classes::new(Rows::new(&options.scratch))),
+            geometry,
             rows: Rows::new(&options.scratch),
             row: Vec::new(),
             samples: None,
@@ -101,7 +116,23 @@ impl ConnectedComponents {
             let reason = format!("row {} of {} class ids", self.pushed, classes.len());
             return Err(Error::invalid("objects", format!("{reason} is not of {}x{} pixels", self.width, self.height)));
         }
-        self.union.row(classes.iter().map(|&c| c.into()), &mut self.row);
+        let ids = classes.iter().map(|&c| c.into());
+        if let Some(classes) = &mut self.classes {
+            classes.push(ids.clone())?;
+        }
+        match &mut self.geometry {
+            None => self.union.row(ids, &mut self.row),
+            Some(Geometry::Elevation(_)) => self.union.row(ids.map(|id| id.min(1)), &mut self.row),
+            Some(Geometry::Offsets(_, inside)) => {
+                inside.clear();
+                inside.extend(ids.map(|id| id > 0));
+                // Which pixels are of instances shows at the end.
+                self.row.clear();
+                self.row.push(Run { start: 0, end: self.width as u32, label: 0 });
+                self.pushed += 1;
+                return Ok(());
+            }
+        }
         self.pushed += 1;
         self.rows.push(&self.row)?;
         // Numbering needs further tables of the same size.
@@ -118,27 +149,48 @@ impl ConnectedComponents {
 
     /// Numbers the instances after all rows were pushed.
     pub fn finish(self) -> Result<Instances> {
-        let Self { width, height, options, union, rows, samples, confidence, pushed, .. } = self;
+        let Self { width, height, options, union, rows, samples, confidence, geometry, classes, pushed, .. } = self;
         if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
             return Err(Error::invalid("objects", format!("only {pushed} of {height} rows were pushed")));
         }
         if confidence.as_ref().is_some_and(|c| c.rows() != height) {
             return Err(Error::invalid("instances", "probabilities are missing"));
         }
-        let numbered = union.finish(options.min_area);
-        let mut instances = Instances {
-            width,
-            height,
-            memory: options.memory,
-            source: Source::Rows(rows),
-            samples,
-            number: numbered.number,
-            class: numbered.class,
-            last: numbered.last,
-            whole: Vec::new(),
+        let mut instances = match geometry {
+            Some(Geometry::Offsets(offsets, _)) => {
+                let (mut instances, first) = offsets.finish(&options)?;
+                if options.fill_holes {
+                    fill::fill(&mut instances, &options)?;
+                }
+                instances.renumber(&first);
+                Instances { samples, ..instances }
+            }
+            geometry => {
+                let numbered = union.finish(options.min_area);
+                let mut whole = Instances {
+                    width,
+                    height,
+                    memory: options.memory,
+                    source: Source::Rows(rows),
+                    samples,
+                    number: numbered.number,
+                    class: numbered.class,
+                    last: numbered.last,
+                    whole: Vec::new(),
+                };
+                match (options.separation, geometry) {
+                    (Separation::Watershed { depth }, _) => {
+                        split::split(&mut whole, Relief::Distance { depth }, &options)?
+                    }
+                    (_, Some(Geometry::Elevation(elevation))) => {
+                        split::split(&mut whole, elevation.finish(height)?, &options)?
+                    }
+                    _ => whole,
+                }
+            }
         };
-        if let Separation::Watershed { depth } = options.separation {
-            instances = split::split(&mut instances, depth, &options)?;
+        if let Some(classes) = classes {
+            classes.vote(&mut instances)?;
         }
         filter::filter(&mut instances, confidence, &options)?;
         if options.close_gaps > 0 {
@@ -217,6 +269,20 @@ impl Instances {
         }
         self.class.truncate(count + 1);
         self.last.truncate(count + 1);
+        self.number.iter_mut().for_each(|n| *n = new[*n as usize]);
+    }
+
+    /// Numbers the instances anew by their first pixels (row and column), given by number; entry 0 is unused.
+    fn renumber(&mut self, first: &[(u32, u32)]) {
+        let mut order: Vec<u32> = (1..self.class.len() as u32).collect();
+        order.sort_unstable_by_key(|&n| first[n as usize]);
+        let mut new = vec![0; self.class.len()];
+        let (class, last) = (self.class.clone(), self.last.clone());
+        for (number, old) in (1..).zip(order) {
+            let (to, from) = (number as usize, old as usize);
+            new[from] = number;
+            (self.class[to], self.last[to]) = (class[from], last[from]);
+        }
         self.number.iter_mut().for_each(|n| *n = new[*n as usize]);
     }
 

@@ -59,6 +59,11 @@ impl<T: Pod> Samples<T> {
         Ok(())
     }
 
+    /// Stores a whole row.
+    pub(super) fn push_row(&mut self, planes: &[T]) -> Result<()> {
+        self.push(&[Run { start: 0, end: self.width as u32, label: 0 }], planes)
+    }
+
     /// Reads from the first row; each call of the returned function yields the next row, planar, with 0 outside runs.
     pub(super) fn read(&mut self) -> Result<impl FnMut(&mut Vec<T>) -> Result<()> + '_> {
         let Self { file, folder, width, channels, .. } = self;

@@ -1,4 +1,4 @@
-//! Separation of touching instances by the watershed of the distance to the instance's edge.
+//! Separation of touching instances by the watershed of the distance to the instance's edge, or of a predicted elevation.
 //!
 //! Every connected component is processed separately and completely, so the result does not depend on tiles, and memory
 //! is needed for the largest component only.
@@ -6,9 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::elevation::{self, Flood, Heights};
 use super::instance::{Instance, InstanceRun};
 use super::runs::{Bands, Run};
-use super::{InstanceOptions, Instances, Source};
+use super::samples::Samples;
+use super::{ElevationRule, InstanceOptions, Instances, Source};
 use crate::error::Result;
 use crate::infer::{Connectivity, nearest_sites};
 use crate::text::mib;
@@ -24,62 +26,122 @@ struct Part {
     area: u64,
 }
 
+/// By what instances are split.
+pub(super) enum Relief {
+    /// The distance to the instance's edge: seeds rise so many pixels above their necks.
+    Distance { depth: f64 },
+    /// A predicted elevation.
+    Elevation { heights: Samples, rule: ElevationRule },
+}
+
 /// Splits the instances of `whole`. An instance that exceeds the memory limit stays whole, with a warning.
-pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions) -> Result<Instances> {
-    let (width, height) = (whole.width, whole.height);
-    let mut bands = Bands::new(&options.scratch, height as u32);
-    let mut parts: Vec<Part> = Vec::new();
-    let mut left_whole = Vec::new();
-    whole.without_samples(|instance| {
-        let crop = Crop::of(&instance, width as u32, height as u32);
-        let needed = crop.pixels() as u64 * BYTES;
-        let labels = if needed > options.memory {
-            let place = instance.place();
-            log::warn!("an instance of {place} stays whole: the watershed in it needs {}", mib(needed));
-            left_whole.push(place);
-            None
-        } else {
+pub(super) fn split(whole: &mut Instances, relief: Relief, options: &InstanceOptions) -> Result<Instances> {
+    let (width, height) = (whole.width as u32, whole.height as u32);
+    let mut parts = Parts::new(options, height);
+    match relief {
+        Relief::Distance { depth } => whole.without_samples(|instance| {
+            let crop = Crop::of(&instance, width, height);
+            if parts.too_large(&instance, crop.pixels() as u64 * BYTES) {
+                return parts.push(&instance, |_, _| 1);
+            }
             let distance = crop.distances(&instance);
-            let seeds = seeds(crop.width, &distance, depth);
-            (seeds.len() > 1).then(|| flood(crop.width, &distance, &seeds, options.connectivity))
-        };
+            match seeds(crop.width, &distance, depth) {
+                one if one.len() < 2 => parts.push(&instance, |_, _| 1),
+                several => {
+                    let labels = flood(crop.width, &distance, &several, options.connectivity);
+                    parts.push(&instance, |x, y| labels[crop.index(x, y)])
+                }
+            }
+        })?,
+        Relief::Elevation { mut heights, rule } => {
+            let mut flood = Flood::default();
+            let most = options.memory / elevation::BYTES;
+            whole.gather(
+                Some(&mut heights),
+                || Heights::at_most(most),
+                |instance, heights| {
+                    if parts.too_large(&instance, Flood::bytes(&instance)) {
+                        return parts.push(&instance, |_, _| 1);
+                    }
+                    flood.run(&instance, &heights.of, &rule, options.connectivity);
+                    parts.push(&instance, |x, y| flood.label(x, y))
+                },
+            )?;
+        }
+    }
+    Ok(parts.finish(whole))
+}
+
+/// The parts found so far, and their runs.
+struct Parts<'a> {
+    options: &'a InstanceOptions,
+    bands: Bands,
+    parts: Vec<Part>,
+    left_whole: Vec<String>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(options: &'a InstanceOptions, height: u32) -> Self {
+        Self { options, bands: Bands::new(&options.scratch, height), parts: Vec::new(), left_whole: Vec::new() }
+    }
+
+    /// Whether an instance stays whole because splitting it needs so many bytes.
+    fn too_large(&mut self, instance: &Instance, needed: u64) -> bool {
+        if needed <= self.options.memory {
+            return false;
+        }
+        let place = instance.place();
+        log::warn!("an instance of {place} stays whole: the watershed in it needs {}", mib(needed));
+        self.left_whole.push(place);
+        true
+    }
+
+    /// Appends an instance with the part of every pixel, from 1; pixels of part 0 belong to none.
+    fn push(&mut self, instance: &Instance, label: impl Fn(u32, u32) -> u32) -> Result<()> {
+        let Self { bands, parts, .. } = self;
         let base = parts.len();
         for run in instance.runs() {
             let mut start = run.start;
             while start < run.end {
-                let label = |x: u32| labels.as_ref().map_or(1, |l| l[crop.index(x, run.y)]);
-                let own = label(start);
-                let end = (start + 1..run.end).find(|&x| label(x) != own).unwrap_or(run.end);
-                let at = base + own as usize - 1;
-                while parts.len() <= at {
-                    // Set with its first run; seeds lie in the instance, so every part has a run.
-                    let class = instance.class() as u32;
-                    parts.push(Part { class, first: (u32::MAX, 0), last: 0, area: 0 });
+                let own = label(start, run.y);
+                let end = (start + 1..run.end).find(|&x| label(x, run.y) != own).unwrap_or(run.end);
+                if own > 0 {
+                    let at = base + own as usize - 1;
+                    while parts.len() <= at {
+                        // Set with its first run; seeds lie in the instance, so every part has a run.
+                        let class = instance.class() as u32;
+                        parts.push(Part { class, first: (u32::MAX, 0), last: 0, area: 0 });
+                    }
+                    let part = &mut parts[at];
+                    part.first = part.first.min((run.y, start));
+                    part.last = run.y;
+                    part.area += u64::from(end - start);
+                    bands.push(run.y, Run { start, end, label: at as u32 + 1 })?;
                 }
-                let part = &mut parts[at];
-                part.first = part.first.min((run.y, start));
-                part.last = run.y;
-                part.area += u64::from(end - start);
-                bands.push(run.y, Run { start, end, label: at as u32 + 1 })?;
                 start = end;
             }
         }
         Ok(())
-    })?;
-    // In the order of first pixels.
-    let mut order: Vec<u32> = (0..parts.len() as u32).collect();
-    order.retain(|&i| parts[i as usize].area >= options.min_area);
-    order.sort_unstable_by_key(|&i| parts[i as usize].first);
-    let mut number = vec![0; parts.len() + 1];
-    let (mut class, mut last) = (vec![0], vec![0]);
-    for i in order {
-        let part = &parts[i as usize];
-        number[i as usize + 1] = class.len() as u32;
-        class.push(part.class);
-        last.push(part.last);
     }
-    let (source, samples) = (Source::Bands(bands), whole.samples.take());
-    Ok(Instances { width, height, memory: options.memory, source, samples, number, class, last, whole: left_whole })
+
+    /// Numbers the parts in the order of their first pixels.
+    fn finish(self, whole: &mut Instances) -> Instances {
+        let Self { options, bands, parts, left_whole } = self;
+        let mut order: Vec<u32> = (0..parts.len() as u32).collect();
+        order.retain(|&i| parts[i as usize].area >= options.min_area);
+        order.sort_unstable_by_key(|&i| parts[i as usize].first);
+        let mut number = vec![0; parts.len() + 1];
+        let (mut class, mut last) = (vec![0], vec![0]);
+        for i in order {
+            let part = &parts[i as usize];
+            number[i as usize + 1] = class.len() as u32;
+            class.push(part.class);
+            last.push(part.last);
+        }
+        let (source, samples) = (Source::Bands(bands), whole.samples.take());
+        let (width, height, memory) = (whole.width, whole.height, options.memory);
+        Instances { width, height, memory, source, samples, number, class, last, whole: left_whole }
+    }
 }
 
 /// The bounding box of an instance, extended by one pixel within the image.

@@ -45,7 +45,14 @@ pub(crate) fn options() -> ExampleOptions {
         separate_touching: false,
         read: OpenOptions::default(),
         weight_map: Some(WeightMap::default()),
+        instances: false,
+        diameters: false,
     }
+}
+
+/// Class ids and instances of an example.
+fn maps(example: &Example) -> &GroundTruth {
+    example.truth.class_maps().unwrap()
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn examples_match_their_files() {
     assert_eq!((e.name.as_str(), e.width, e.height, e.image.len()), ("1", 12, 10, 120));
     assert_eq!(e.image.iter().copied().fold(0.0, f32::max), 1.0);
     assert_eq!(
-        (e.ground_truth.classes.labels()[2 * 12 + 2], e.ground_truth.instances.as_ref().unwrap().labels()[2 * 12 + 6]),
+        (maps(&e).classes.labels()[2 * 12 + 2], maps(&e).instances.as_ref().unwrap().labels()[2 * 12 + 6]),
         (1, 2)
     );
     assert!(Arc::ptr_eq(&e, &examples.example(1).unwrap()), "cached");
@@ -71,7 +78,7 @@ fn touching_instances_are_separated_in_the_classes_too() {
     let (_dir, set) = data(1, [12, 10]);
     let separated = ExampleOptions { separate_touching: true, ..options() };
     let e = Example::read(&set.pairs()[0], &separated).unwrap();
-    let row: Vec<u32> = e.ground_truth.classes.labels()[3 * 12..4 * 12].to_vec();
+    let row: Vec<u32> = maps(&e).classes.labels()[3 * 12..4 * 12].to_vec();
     assert_eq!(row, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0]);
     let weights = e.weights.unwrap();
     // The gap between the two weighs more than the background elsewhere.
@@ -88,7 +95,7 @@ fn without_labels_components_of_the_mask_are_instances() {
     let plain = WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() };
     let options = ExampleOptions { weight_map: Some(plain), ..options() };
     let e = Example::read(&Dataset::open(dir.path()).unwrap().pairs()[0], &options).unwrap();
-    assert_eq!(e.ground_truth.instances, None);
+    assert_eq!(maps(&e).instances, None);
     assert_eq!(e.weights.unwrap()[64], (1.0 + 10.0 * (-16.0f64 / 50.0).exp()) as f32);
 }
 
@@ -170,10 +177,10 @@ fn images_and_masks_are_oriented_alike() {
         let by = Orientation::from_tag(tag).unwrap();
         let e = Example::read(&pair, &options).unwrap();
         assert_eq!(e.image, by.planes(&upright.image, [5, 9]), "{tag}");
-        assert_eq!(e.ground_truth.classes, upright.ground_truth.classes.clone().oriented(by), "{tag}");
+        assert_eq!(maps(&e).classes, maps(&upright).classes.clone().oriented(by), "{tag}");
         assert_eq!(e.notes.len(), 2, "{:?}", e.notes);
         let e = Example::read(&pair, &stored).unwrap();
-        assert_eq!((&e.image, &e.ground_truth, e.notes.len()), (&upright.image, &upright.ground_truth, 1), "{tag}");
+        assert_eq!((&e.image, &e.truth, e.notes.len()), (&upright.image, &upright.truth, 1), "{tag}");
     }
     // A mask in stored orientation for an image whose tag rotates it.
     let (_dir, pair) = oriented("exif6.png", "plain1.tif");
@@ -216,4 +223,54 @@ fn checking_reads_everything() {
     let summary = Examples::new(good, options(), 0).check().unwrap();
     assert_eq!((summary.images, summary.class_pixels), (2, vec![2 * 96, 2 * 24]));
     assert_eq!((summary.smallest, summary.largest), ([12, 10], [12, 10]));
+}
+
+#[test]
+fn instances_have_numbers_classes_and_a_diameter() {
+    let (dir, set) = data(1, [12, 10]);
+    let pair = &set.pairs()[0];
+    let one = ExampleOptions { instances: true, diameters: true, ..options() };
+    let e = Example::read(pair, &one).unwrap();
+    // Two of 3 x 4 pixels.
+    assert_eq!((e.diameter, e.weights), (Some((12.0 * 4.0 / std::f64::consts::PI).sqrt()), None));
+    let Truth::Instances { labels, classes } = &e.truth else { panic!("{:?}", e.truth) };
+    assert_eq!((labels.labels()[2 * 12 + 6], labels.largest(), classes.len()), (2, 2, 0));
+    // Of three classes: the larger part of each instance counts, and pixels without ground truth are unknown.
+    let at = |file: &str| dir.path().join(file);
+    let row = |y: usize, x: usize| match (y, x) {
+        (2, 2) => 9,
+        (2..6, 2..5) => 1 + u8::from(x > 2),
+        (2..6, 5..8) => 1,
+        _ => 0,
+    };
+    let mask: Vec<u8> = (0..120).map(|i| row(i / 12, i % 12)).collect();
+    png(&at("masks/0.png"), [12, 10], &mask);
+    let labels: Vec<u8> = (0..120)
+        .map(|i| if (2..6).contains(&(i / 12)) { [0, 0, 40, 40, 40, 7, 7, 7, 0, 0, 0, 0][i % 12] } else { 0 })
+        .collect();
+    png(&at("labels/0.png"), [12, 10], &labels);
+    let three = ExampleOptions {
+        classes: 3,
+        labels: LabelOptions { ignore: Some(9), ..LabelOptions::default() },
+        ..one.clone()
+    };
+    let Truth::Instances { labels, classes } = Example::read(pair, &three).unwrap().truth else { panic!() };
+    assert_eq!((&labels.labels()[26..32], &classes[..]), (&[LabelMap::IGNORED, 2, 2, 1, 1, 1][..], &[0, 1, 2][..]));
+    png(&at("masks/0.png"), [12, 10], &[0; 120]);
+    let e = Example::read(pair, &three).unwrap_err().to_string();
+    assert!(e.ends_with("labels/0.png: instance 7 has no class: its pixels are background in the mask"), "{e}");
+    std::fs::remove_dir_all(at("labels")).unwrap();
+    let without = Dataset::open(dir.path()).unwrap();
+    let e = Example::read(&without.pairs()[0], &one).unwrap_err().to_string();
+    assert!(e.ends_with("images/0.png: has no labels/, which [instances] needs"), "{e}");
+}
+
+#[test]
+fn the_median_diameter_is_of_areas() {
+    let map = |labels: &[u32]| truth::median_diameter(&LabelMap::new(labels.len(), 1, labels.to_vec()).unwrap());
+    assert_eq!(map(&[0, 0, LabelMap::IGNORED]), None);
+    let disc = |area: f64| Some((area * 4.0 / std::f64::consts::PI).sqrt());
+    assert_eq!(map(&[5, 5, 5, 0, 5]), disc(4.0));
+    assert_eq!(map(&[5, 5, 5, 2]), disc(2.0));
+    assert_eq!(map(&[1, 2, 2, 2, 2, 2, 9, 9]), disc(2.0));
 }

@@ -18,6 +18,7 @@ use crate::train::config::{Monitor, TrainConfig};
 use crate::train::dataset::Dataset;
 use crate::train::example::{ExampleOptions, Examples};
 use crate::train::fit::{Fit, fit};
+use crate::train::host_crop::HostCrops;
 use crate::train::network::{initial, loss_graph};
 use crate::train::report::Report;
 use crate::train::scan::{findings, scan};
@@ -76,12 +77,17 @@ impl TrainRun {
         };
         let options = ExampleOptions {
             channels: architecture.in_channels(),
-            classes: architecture.out_channels().max(2),
+            classes: match config.instances {
+                Some(_) => config.data.instance_classes() + 1,
+                None => architecture.out_channels().max(2),
+            },
             normalisation: config.data.normalisation.clone(),
             labels: config.data.labels(),
             separate_touching: config.data.separate_touching,
             read: config.data.read(),
-            weight_map,
+            weight_map: weight_map.clone().filter(|_| !config.on_host()),
+            instances: config.instances.is_some(),
+            diameters: config.augment.scale_by_size.is_some(),
         };
         if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
@@ -103,7 +109,10 @@ impl TrainRun {
             gradients: false,
         };
         let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
-            let augmenter = Augmenter::new(config.augment.clone(), crops, config.crop, margin, config.seed)?;
+            let augmenter = match config.on_host() {
+                true => Augmenter::on_host(crops, config.crop, margin),
+                false => Augmenter::new(config.augment.clone(), crops, config.crop, margin, config.seed)?,
+            };
             let graph = loss_graph(&*architecture, &loss, &augmenter, weighted, [crops, config.crop])?;
             Ok((graph, augmenter))
         })?;
@@ -114,7 +123,7 @@ impl TrainRun {
             config: architecture.config(),
             normalisation: config.data.normalisation.clone(),
             classes: config.data.classes.clone(),
-            target: None,
+            target: config.instances.map(|i| i.target),
             instances: None,
         };
         let mut taken = 0;
@@ -138,7 +147,11 @@ impl TrainRun {
             return Err(Error::file(&model.name, reason));
         }
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
-        let batcher = Batcher::new(examples, crops, crop, config.seed)?;
+        let mut batcher = Batcher::new(examples, crops, crop, config.seed)?;
+        if config.on_host() {
+            let target = config.instances.map(|i| i.target);
+            batcher = batcher.augmented(HostCrops { options: config.augment.clone(), target, weight_map })?;
+        }
         let (mut step, mut best, mut progress) = (0, None, Progress::default());
         if resume {
             let (state, _) = load_state(files.last())?;
