@@ -21,7 +21,7 @@ use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
-use crate::infer::{Image, SegmentOptions, Segmentation, Segmenter, read_image};
+use crate::infer::{Image, InstanceSettings, SegmentOptions, Segmentation, Segmenter, read_image};
 use crate::model::{Architecture, INPUT, Model};
 use crate::names::Named;
 use crate::ops::{Dropout, Hyper};
@@ -299,7 +299,9 @@ impl TrainRun {
     /// Segments a validation image. A loss validates the weights before its step, this the weights after it: a
     /// prediction that is not finite ends the run before the weights replace good ones on disk.
     async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, image: &Image) -> Result<Segmentation> {
-        let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
+        // A network with a target for instances is scored with those that it gives.
+        let instances = segmenter.model().metadata.target.map(|_| InstanceSettings::default());
+        let options = SegmentOptions { probabilities: true, instances, ..SegmentOptions::default() };
         let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
         match result.probabilities.iter().flatten().find(|p| !p.is_finite()) {
             Some(p) => {

@@ -178,7 +178,7 @@ fn planes_are_those_of_the_raw_outputs() {
         ("unet3p", Distance, full, vec!["logits.0"], 2),
     ];
     let image = image(40, 24);
-    let n = 40 * 24;
+    let (n, mut found) = (40 * 24, 0);
     for (arch, target, config, heads, classes) in cases {
         let model = opened(arch, arch, target, &config, &[]).unwrap();
         assert_eq!(model.classes().len(), classes, "{arch} {config}");
@@ -192,9 +192,9 @@ fn planes_are_those_of_the_raw_outputs() {
             let differ = got.classes.iter().zip(&want.classes).filter(|(a, b)| a != b).count();
             assert!(differ <= 2, "{name}: {differ} classes differ");
         }
-        let found: Vec<usize> = (0..classes).filter(|c| want.classes.contains(c)).collect();
-        assert!(found.len() > 1, "{arch} {target}: only {found:?}");
+        found += usize::from((1..classes).all(|c| want.classes.contains(&c)) && want.classes.contains(&0));
     }
+    assert!(found > 4, "only {found} of the random networks find every class");
 }
 
 fn oriented(image: &Image, by: Orientation) -> Image {
