@@ -12,11 +12,12 @@ fn channel(start: u32, c: u32) -> f32 {
     return f32(x[start + (c / 4u) * p.x.plane][c % 4u]);
 }
 
-// `start` is the pixel's index in channel block 0; `channels` comes from `trip_count`.
-fn scores(start: u32, label: u32, channels: u32) -> Scores {
-    var best = 0u;
-    var s = Scores(channel(start, 0u), 0.0, 0.0, 0.0);
-    for (var c = 1u; c < channels; c++) {
+// `start` is the pixel's index in channel block 0. The softmax is over the channels from `first` on; `channels` comes from
+// `trip_count`.
+fn scores(start: u32, first: u32, label: u32, channels: u32) -> Scores {
+    var best = first;
+    var s = Scores(channel(start, first), 0.0, 0.0, 0.0);
+    for (var c = first + 1u; c < channels; c++) {
         let v = channel(start, c);
         if (v > s.top) {
             s.top = v;
@@ -24,7 +25,7 @@ fn scores(start: u32, label: u32, channels: u32) -> Scores {
         }
     }
     s.own = channel(start, label) - s.top;
-    for (var c = 0u; c < channels; c++) {
+    for (var c = first; c < channels; c++) {
         let e = exp(channel(start, c) - s.top);
         s.rest += select(e, 0.0, c == best);
         s.others += select(e, 0.0, c == label);

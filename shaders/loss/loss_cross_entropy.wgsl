@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (label == p.c) {
             continue;
         }
-        let s = scores(index(p.x, n, 0u, i32(pixel / p.w), i32(pixel % p.w)), label, channels);
+        let s = scores(index(p.x, n, 0u, i32(pixel / p.w), i32(pixel % p.w)), 0u, label, channels);
         var loss = surprise(s);
 #ifdef FOCAL
         loss *= pow(doubt(s), p.gamma);

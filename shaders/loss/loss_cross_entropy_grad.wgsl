@@ -49,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         }
         return;
     }
-    let s = scores(start, label, channels);
+    let s = scores(start, 0u, label, channels);
     let sum = 1.0 + s.rest;
     var scale = dsums[0];
 #ifdef WEIGHTED

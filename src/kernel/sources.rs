@@ -88,6 +88,7 @@ shaders! {
         "activation_slope",
         "functions",
         "gemm",
+        "instance_target",
         "label_scores",
         "lanes",
         "log",
@@ -108,6 +109,9 @@ shaders! {
     "loss": [
         "loss_cross_entropy",
         "loss_cross_entropy_grad",
+        "loss_instances",
+        "loss_instances_grad",
+        "loss_means",
         "loss_overlap",
         "loss_overlap_grad",
         "loss_pixel",

@@ -77,9 +77,10 @@ pub use head2d::{Head2d, HeadOutput};
 pub use image_in::{ImageIn, ImageInfo, mirror};
 pub use interpolate::{Coordinates, Interpolate, InterpolateKernel, NearestRule, OutputSize};
 pub use loss::{
-    LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup,
-    OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, TargetEncoding, WeightedSum,
+    InstanceMean, InstanceMeanGrad, InstanceSums, InstanceSumsGrad, LossMean, LossMeanGrad, LossReduction, MsSsim,
+    MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss,
+    PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad,
+    TargetEncoding, WeightedSum,
 };
 pub use lowering::{Lowered, Lowering, MANY_READS, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};

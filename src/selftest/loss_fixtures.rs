@@ -102,8 +102,11 @@ fn check(backend: &Backend, spec: &Spec, given: &mut Tensors) -> Result<[Compari
         Targets { target, kind: TargetKind::Masks, weight: None }
     } else {
         heads.logits.push(x);
-        let (kind, shape) =
-            if config.needs_classes() { (TargetKind::Classes, map) } else { (TargetKind::Masks, shape) };
+        let (kind, shape) = match config.target_kind() {
+            TargetKind::Instances => (TargetKind::Instances, shape.with_c(config.target_planes())),
+            _ if config.needs_classes() => (TargetKind::Classes, map),
+            _ => (TargetKind::Masks, shape),
+        };
         let target = input(&mut graph, "target", take("target")?, shape)?;
         let weight = take("weight").ok().map(|w| input(&mut graph, "weight", w, map)).transpose()?;
         Targets { target, kind, weight }

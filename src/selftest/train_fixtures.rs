@@ -193,7 +193,11 @@ impl<'a> Case<'a> {
         let built = self.model.build(&mut graph, x)?;
         let target = input(&mut graph, "target")?;
         let weight = if self.inputs.contains_key("weight") { Some(input(&mut graph, "weight")?) } else { None };
-        let kind = if self.loss.needs_classes() { TargetKind::Classes } else { TargetKind::Masks };
+        let kind = match self.loss.target_kind() {
+            TargetKind::Instances => TargetKind::Instances,
+            _ if self.loss.needs_classes() => TargetKind::Classes,
+            _ => TargetKind::Masks,
+        };
         let loss = self.loss.build(&mut graph, &Heads::of(&built), &Targets { target, kind, weight })?;
         graph.output(LOSS, loss);
         for (name, value) in built.outputs {

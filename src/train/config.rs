@@ -6,7 +6,7 @@ pub use instances::InstancesConfig;
 
 use super::augment::Augmentation;
 use super::dataset::{GroundTruthKind, Split};
-use super::loss::{CrossEntropyArgs, Loss, LossConfig};
+use super::loss::{Loss, LossConfig};
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
@@ -38,8 +38,8 @@ pub struct TrainConfig {
     pub eval_every: u64,
     /// Evaluations without a better result after which training stops; 0: never.
     pub patience: u32,
-    /// The score that selects the best model: `dice`, `iou` or `f1`.
-    pub monitor: Monitor,
+    /// The score that selects the best model: `dice`, `iou`, `f1` or `loss`. Default: `f1` for instances, else `dice`.
+    pub monitor: Option<Monitor>,
     /// Random seed.
     pub seed: u64,
     /// Maximum global norm of the gradients; 0: no clipping.
@@ -82,7 +82,7 @@ impl Default for TrainConfig {
             steps: 1000,
             eval_every: 200,
             patience: 0,
-            monitor: Monitor::Dice,
+            monitor: None,
             seed: 0,
             clip: 0.0,
             warmup: 0,
@@ -213,6 +213,15 @@ pub enum Monitor {
     Iou,
     /// F1 of the instances found.
     F1,
+    /// The loss of the validation images, without augmentation.
+    Loss,
+}
+
+impl Monitor {
+    /// A value of the score, so that larger is better.
+    pub(super) fn gain(self, value: f64) -> f64 {
+        if self == Self::Loss { -value } else { value }
+    }
 }
 
 impl Named for Monitor {
@@ -221,6 +230,7 @@ impl Named for Monitor {
         Name::new(Self::Dice, "dice", "Mean Dice of the classes"),
         Name::new(Self::Iou, "iou", "Mean IoU of the classes"),
         Name::new(Self::F1, "f1", "F1 of the instances found"),
+        Name::new(Self::Loss, "loss", "The loss without augmentation"),
     ];
 }
 
@@ -328,14 +338,28 @@ impl TrainConfig {
         if instances.target.is_geometry() { Ok(model) } else { exclusive(model) }
     }
 
-    /// The loss: the configured one, or the default of the target or the network.
+    /// The score that selects the best model.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.unwrap_or(if self.instances.is_some() { Monitor::F1 } else { Monitor::Dice })
+    }
+
+    /// The loss: the configured one, or the default of the target or the network. Errors if it does not suit the target.
     pub fn loss(&self, model: &dyn Architecture) -> Result<LossConfig> {
-        if let Some(loss) = &self.loss {
-            return Ok(loss.clone());
-        }
-        match &self.instances {
-            Some(_) => Ok(LossConfig::from(Loss::WeightedCe(CrossEntropyArgs::default()))),
-            None => Ok(LossConfig::from(model.default_loss())),
+        let own = self.instances.map(|i| i.loss(self.data.instance_classes()));
+        let loss = match (&self.loss, &own) {
+            (Some(loss), _) => loss.clone(),
+            (None, Some(own)) => LossConfig::from(own.clone()),
+            (None, None) => LossConfig::from(model.default_loss()),
+        };
+        match (&loss.loss, own) {
+            (given, Some(own @ Loss::Instances(_))) if *given != own => {
+                let target = self.instances.map(|i| i.target.to_string()).unwrap_or_default();
+                Err(Error::invalid("loss", format!("target `{target}` is trained with {own:?}, not {given:?}")))
+            }
+            (Loss::Instances(_), None | Some(Loss::WeightedCe(_))) => {
+                Err(Error::invalid("loss", "`instances` needs [instances] with target `multi` or `distance`"))
+            }
+            _ => Ok(loss),
         }
     }
 
@@ -494,7 +518,7 @@ mod tests {
         assert!(error("[optimiser]\nlearning_rate = 3").contains("learning_rate"));
         let config = TrainConfig { crop: 100, ..TrainConfig::default() };
         assert!(config.validate().unwrap_err().to_string().contains("take"), "{:?}", config.validate());
-        assert!(error("monitor = \"loss\"").contains("monitor: `loss` is not one of dice, iou, f1"));
+        assert!(error("monitor = \"ap\"").contains("monitor: `ap` is not one of dice, iou, f1, loss"));
         assert!(error("arch = \"segnet\"").contains("`segnet` is not one of unet, unetpp, unet3p"));
         assert!(error("[optimiser]\nkind = \"lion\"").contains("optimiser: `lion` is not one of sgd, adam, adamw"));
     }

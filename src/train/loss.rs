@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::model::{Built, DefaultLoss};
 use crate::ops::{LossReduction, MsSsimForm, OneHot, OverlapGroup, WeightedSum};
+use crate::weights::InstanceTarget;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
@@ -90,6 +91,8 @@ pub enum Loss {
     Unet3p(Unet3pArgs),
     /// Binary cross entropy of a classification-guided network's score, alone.
     CgmBce(NoArgs),
+    /// Foreground, distance, touching border, offsets and classes of instances.
+    Instances(InstancesArgs),
 }
 
 macro_rules! args {
@@ -181,6 +184,13 @@ args! {
     IouArgs {
         /// Added to numerator and denominator; 0, as in the official code, gives NaN for an empty prediction and mask.
         smooth: f32 = 1e-6,
+    }
+    /// Arguments of the loss of instances.
+    InstancesArgs {
+        /// What the network predicts: `multi` or `distance`.
+        target: InstanceTarget = InstanceTarget::Multi,
+        /// Classes of instances, without the background.
+        classes: usize = 1,
     }
     /// Arguments of the U-Net 3+ hybrid.
     Unet3pArgs {
@@ -294,6 +304,9 @@ pub enum TargetKind {
     Classes,
     /// A mask per channel, NCHW `[N, K, H, W]`, 0 or 1.
     Masks,
+    /// Geometry of instances, NCHW `[N, P, H, W]`: 1 where a pixel is known, the target of each raw plane, and with several
+    /// classes the class of the pixel's instance.
+    Instances,
 }
 
 /// The target of a loss.
@@ -342,12 +355,31 @@ impl LossConfig {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::CeDice(_) | Loss::FocalSoftmax(_))
     }
 
+    /// Contents of a batch's target.
+    pub const fn target_kind(&self) -> TargetKind {
+        match self.loss {
+            Loss::Instances(_) => TargetKind::Instances,
+            _ => TargetKind::Classes,
+        }
+    }
+
+    /// Planes of a batch's target.
+    pub const fn target_planes(&self) -> usize {
+        match &self.loss {
+            Loss::Instances(InstancesArgs { target, classes }) => 1 + target.planes() + (*classes > 1) as usize,
+            _ => 1,
+        }
+    }
+
     /// Adds the loss to a graph and returns its value, NCHW `[1, 1, 1, 1]`. Errors if heads, weights or the target do
     /// not suit the loss.
     pub fn build(&self, graph: &mut Graph, heads: &Heads, targets: &Targets) -> Result<ValueId> {
         let wrong = |reason: String| Error::invalid("loss", reason);
         if targets.weight.is_some() && !self.takes_weights() {
             return Err(wrong(format!("{:?} takes no pixel weights", self.loss)));
+        }
+        if (targets.kind == TargetKind::Instances) != matches!(self.loss, Loss::Instances(_)) {
+            return Err(wrong(format!("{:?} does not suit a target of {:?}", self.loss, targets.kind)));
         }
         let mut terms: Vec<(f64, ValueId)> = Vec::new();
         if !matches!(self.loss, Loss::CgmBce(_)) {

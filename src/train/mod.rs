@@ -61,7 +61,8 @@ pub use ground_truth::GroundTruth;
 pub use host_crop::HostCrops;
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
-    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets, Unet3pArgs,
+    InstancesArgs, IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets,
+    Unet3pArgs,
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]

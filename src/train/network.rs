@@ -1,7 +1,7 @@
 //! The graph of augmentation, network and loss; and the initial weights.
 
 use super::augment::Augmenter;
-use super::loss::{Heads, LossConfig, TargetKind, Targets};
+use super::loss::{Heads, LossConfig, Targets};
 use super::rng::Rng;
 use super::step::LOSS;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::ops::{ConvTranspose2d, ImportNchw};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use std::collections::HashMap;
 
-/// Name of the input that holds class ids `[N, 1, H, W]`.
+/// Name of the input that holds class ids `[N, 1, H, W]`, or the planes of instances `[N, P, H, W]`.
 pub const TARGET: &str = "target";
 /// Name of the input that holds pixel weights `[N, 1, H, W]`.
 pub const WEIGHT: &str = "weight";
@@ -27,13 +27,12 @@ pub fn loss_graph(
     let mut g = Graph::new();
     let map = Shape::new(n, 1, side, side);
     let image = g.input(INPUT, TensorDesc::linear(map.with_c(model.in_channels())));
-    let truth = TensorDesc::linear(augmenter.target_shape(1));
-    let target = g.input(TARGET, truth);
-    let weight = weighted.then(|| g.input(WEIGHT, truth));
+    let target = g.input(TARGET, TensorDesc::linear(augmenter.target_shape(loss.target_planes())));
+    let weight = weighted.then(|| g.input(WEIGHT, TensorDesc::linear(augmenter.target_shape(1))));
     let augmented = augmenter.build(&mut g, image, target, weight)?;
     let x = g.node("import", ImportNchw, &[augmented.image])?;
     let built = model.build(&mut g, x)?;
-    let targets = Targets { target: augmented.target, kind: TargetKind::Classes, weight: augmented.weight };
+    let targets = Targets { target: augmented.target, kind: loss.target_kind(), weight: augmented.weight };
     let value = loss.build(&mut g, &Heads::of(&built), &targets)?;
     g.output(LOSS, value);
     Ok(g)

@@ -1,15 +1,15 @@
 //! A training run: batches, steps, evaluations, checkpoints and reports.
 
+mod evaluation;
 mod prepare;
+mod validation_loss;
 
 use super::augment::Augmenter;
 use super::batch::{Batch, Batcher};
-use super::checkpoint::{TrainState, save_model, save_state};
+use super::checkpoint::{TrainState, save_state};
 use super::config::TrainConfig;
-use super::dataset::{Dataset, Pair};
-use super::evaluate::{EvaluateOptions, Evaluation, evaluate_async};
+use super::dataset::Dataset;
 use super::example::DataSummary;
-use super::metrics::{Classes, Measure};
 use super::network::{TARGET, WEIGHT};
 use super::prefetch::Prefetch;
 use super::report::Report;
@@ -21,23 +21,20 @@ use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
-use crate::infer::{Image, InstanceSettings, SegmentOptions, Segmentation, Segmenter, read_image};
-use crate::model::{Architecture, INPUT, Model};
-use crate::names::Named;
+use crate::infer::read_image;
+use crate::model::{Architecture, INPUT};
 use crate::ops::{Dropout, Hyper};
 use crate::parallel::threads;
-use crate::session::Backend;
 use crate::tensor::HostTensor;
-use crate::weights::{ModelMetadata, Weights};
+use crate::weights::ModelMetadata;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use validation_loss::ValidationLoss;
 
 /// Batches prepared ahead, besides those that workers are at.
 const AHEAD: usize = 3;
-/// Images in the grid of predictions.
-const SHOWN: usize = 6;
 
 /// Progress events of a run.
 #[derive(Debug)]
@@ -145,6 +142,7 @@ pub struct TrainRun {
     metadata: ModelMetadata,
     validation: Dataset,
     batcher: Batcher,
+    validation_loss: Option<ValidationLoss>,
     augmenter: Augmenter,
     trainer: Trainer,
     report: Report,
@@ -286,73 +284,6 @@ impl TrainRun {
         schedule.lr(optimiser.lr, step, steps, warmup, &self.progress.plateau)
     }
 
-    /// The network with its current weights.
-    fn model(&self, weights: &BTreeMap<String, HostTensor>) -> Result<Model> {
-        let weights: Weights = weights.clone().into_iter().collect();
-        Model::with_architecture("the network in training", self.architecture.clone(), self.metadata.clone(), weights)
-    }
-
-    fn segmenter(&self, weights: &BTreeMap<String, HostTensor>) -> Result<Segmenter> {
-        Ok(Segmenter::new(Backend::Gpu(self.gpu.clone()), self.model(weights)?))
-    }
-
-    /// Segments a validation image. A loss validates the weights before its step, this the weights after it: a
-    /// prediction that is not finite ends the run before the weights replace good ones on disk.
-    async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, image: &Image) -> Result<Segmentation> {
-        // A network with a target for instances is scored with those that it gives.
-        let instances = segmenter.model().metadata.target.map(|_| InstanceSettings::default());
-        let options = SegmentOptions { probabilities: true, instances, ..SegmentOptions::default() };
-        let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
-        match result.probabilities.iter().flatten().find(|p| !p.is_finite()) {
-            Some(p) => {
-                let what = format!("after step {}, the network's prediction for {} is {p}", self.step, pair.name);
-                Err(self.diverged(&what))
-            }
-            None => Ok(result),
-        }
-    }
-
-    /// Scores the network on the validation images; saves it if it is the best.
-    async fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
-        let weights = self.weights().await?;
-        let mut segmenter = self.segmenter(&weights)?;
-        let classes = segmenter.model().classes();
-        let options = EvaluateOptions {
-            grow: self.config.grow,
-            thresholds: vec![0.5],
-            labels: self.config.data.labels(),
-            read: self.config.data.read(),
-            ..EvaluateOptions::default()
-        };
-        let mut shown = Vec::new();
-        let segment = async |i: usize, pair: &Pair, image: &Image| {
-            let result = self.predict(&mut segmenter, pair, image).await?;
-            if i < SHOWN {
-                shown.push((i, result.mask.clone()));
-            }
-            Ok(result)
-        };
-        let evaluation = evaluate_async(&self.validation, classes, &options, segment).await?;
-        let scores = scores(&evaluation)?;
-        let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
-        let value =
-            value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
-        // NaN: nothing in the ground truth and nothing predicted, which is not an improvement.
-        let value = if value.is_nan() { 0.0 } else { value };
-        let best = self.best.is_none_or(|b| value > b);
-        self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
-        self.progress.plateau.evaluated(&self.config.schedule, value);
-        if best {
-            self.best = Some(value);
-            save_model(self.files.best(), &weights, &self.metadata)?;
-        }
-        self.report.validation(self.step, &scores)?;
-        self.report.curves()?;
-        let data = &self.config.data;
-        self.report.images(self.step, &self.validation, &data.read(), &data.labels(), &shown)?;
-        watch(Event::Evaluated { step: self.step, scores: &scores, best })
-    }
-
     async fn save(&mut self) -> Result<()> {
         let mut tensors = self.weights().await?;
         tensors.extend(self.trainer.optimiser_state_async().await?);
@@ -360,20 +291,4 @@ impl TrainRun {
         let state = TrainState { step: self.step, best: self.best, extra, tensors };
         save_state(self.files.last(), &state, &self.metadata)
     }
-}
-
-/// The reported measures of an evaluation; NaN where undefined.
-fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
-    let foreground = |of, over| evaluation.foreground(of, over).unwrap_or(f64::NAN);
-    let mut scores = vec![
-        ("dice", foreground(Measure::Dice, Classes::Present)),
-        ("iou", foreground(Measure::Iou, Classes::Present)),
-        ("dice_all", foreground(Measure::Dice, Classes::All)),
-        ("iou_all", foreground(Measure::Iou, Classes::All)),
-    ];
-    if evaluation.instances().next().is_some() {
-        scores.push(("f1", evaluation.matches(0.5).f1()));
-    }
-    scores.push(("pixel_error", evaluation.confusion()?.pixel_error()));
-    Ok(scores)
 }

@@ -102,6 +102,40 @@ fn fixtures_pass_on_the_reference() {
     assert_all_pass(&Backend::Cpu);
 }
 
+/// The fixtures of instances: value and gradient of each loss, trainings step by step. Every tensor of the manifest is
+/// compared, apart from inputs and targets.
+fn assert_instances_pass(backend: &Backend) {
+    let dir = folder().join("instance_loss");
+    let manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("manifest.json")).unwrap()).unwrap();
+    let mut expected = 0;
+    for entry in manifest["cases"].as_array().unwrap() {
+        expected += match entry["case"]["losses"].as_array() {
+            Some(losses) => 2 * losses.len() as u64,
+            None => {
+                let groups = entry["groups"].as_object().unwrap().iter().filter(|g| g.0 != "target");
+                groups.map(|g| g.1["tensors"].as_u64().unwrap()).sum()
+            }
+        };
+    }
+    let checks = run(backend, &dir);
+    let wrong: Vec<_> = checks.iter().filter(|c| c.verdict.outcome() != Outcome::Passed).collect();
+    assert!(wrong.is_empty(), "{}: {wrong:#?}", backend.describe());
+    assert_eq!(checks.len() as u64, expected, "{}", backend.describe());
+}
+
+#[test]
+fn fixtures_of_instances_pass_on_the_gpu() {
+    if let Some(gpu) = gpu_or_skip() {
+        assert_instances_pass(&Backend::Gpu(gpu));
+    }
+}
+
+#[test]
+fn fixtures_of_instances_pass_on_the_reference() {
+    assert_instances_pass(&Backend::Cpu);
+}
+
 /// The failures of a copy of the fixtures with a changed manifest.
 fn failures(change: impl Fn(&mut serde_json::Value)) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();

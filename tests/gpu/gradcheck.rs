@@ -16,7 +16,7 @@ use unet_wgpu::testing::{
 
 /// Ops of networks in training, which must have a gradient. For convolutions and pools every case must: see
 /// [`ALL_CASES`].
-const DIFFERENTIABLE: [&str; 29] = [
+const DIFFERENTIABLE: [&str; 31] = [
     "argmax_gate",
     "avg_pool2d",
     "batch_norm2d",
@@ -30,7 +30,9 @@ const DIFFERENTIABLE: [&str; 29] = [
     "global_avg_pool",
     "global_max_pool",
     "import_nchw",
+    "instance_mean",
     "instance_norm2d",
+    "instance_sums",
     "loss_mean",
     "max_pool2d",
     "ms_ssim",

@@ -19,5 +19,6 @@ mod session;
 mod tiling;
 mod train;
 mod train_cli;
+mod train_instances;
 mod train_interrupt;
 mod tune;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// What is kept of the geometry planes.
 #[derive(Debug)]
 pub(super) enum Geometry {
-    Elevation(Elevation),
+    Elevation(Box<Elevation>),
     /// And which pixels of the last row are foreground.
     Offsets(Box<Offsets>, Vec<bool>),
 }
@@ -20,7 +20,7 @@ impl Geometry {
         Ok(match options.separation {
             Separation::Elevation(rule) => {
                 let heights = Samples::new(&options.scratch, width, 1);
-                Some(Self::Elevation(Elevation::new(width, height, rule, heights)))
+                Some(Self::Elevation(Box::new(Elevation::new(width, height, rule, heights))))
             }
             Separation::Offsets(rule) => {
                 Some(Self::Offsets(Box::new(Offsets::new(width, height, rule, options)?), Vec::new()))

@@ -57,6 +57,7 @@ pub(super) struct Offsets {
     line: Vec<Arrival>,
     clusters: Union,
     cluster_rows: Rows,
+    /// Sums of three rows, with an empty column on both sides.
     near: Vec<u32>,
 }
 
@@ -131,7 +132,7 @@ impl Offsets {
             line: vec![Arrival::zeroed(); width],
             clusters: Union::new(width as u32, height as u32, Connectivity::Eight, false),
             cluster_rows: Rows::new(&options.scratch),
-            near: vec![0; width],
+            near: vec![0; width + 2],
         })
     }
 
@@ -147,7 +148,10 @@ impl Offsets {
         self.pushed += 1;
         while self.followed < self.height && (self.pushed == self.height || self.followed + self.reach[0] < self.pushed)
         {
-            self.follow()?;
+            match self.width.max(self.height) {
+                ..=EXACT => self.follow::<f32>()?,
+                _ => self.follow::<f64>()?,
+            }
             self.followed += 1;
             self.search()?;
         }
@@ -155,32 +159,33 @@ impl Offsets {
     }
 
     /// Follows the pixels of row `followed` to where they arrive.
-    fn follow(&mut self) -> Result<()> {
+    fn follow<C: Coordinate>(&mut self) -> Result<()> {
         let Self { width, height, reach, followed, offsets, arrived, runs, line, .. } = self;
-        let exact = *width <= EXACT && *height <= EXACT;
-        // As in `f32`, where coordinates fit.
-        let sum = |a: f64, b: f64| if exact { f64::from((a + b) as f32) } else { a + b };
-        let pixel = |v: f64, side: usize| floor(sum(v, 0.5)).clamp(0, side as i64 - 1) as usize;
         let own = *followed;
         offsets.advance(own.saturating_sub(reach[0]));
         arrived.advance(own.saturating_sub(reach[1] + 2));
         runs.clear();
-        for x in 0..*width {
+        for (x, arrival) in line.iter_mut().enumerate() {
             let first = offsets.at(own, x);
-            if first == BACKGROUND {
+            if first[0] == BACKGROUND[0] {
                 continue;
             }
-            let (mut to, mut at) = ([own as f64, x as f64], [own, x]);
-            for _ in 0..self.rule.jumps {
-                let [dy, dx] = offsets.at(at[0], at[1]);
-                if [dy, dx] != BACKGROUND {
-                    to = [sum(to[0], dy.into()), sum(to[1], dx.into())];
-                    at = [pixel(to[0], *height), pixel(to[1], *width)];
+            let mut to = [C::of(own), C::of(x)];
+            let mut at = [own, x];
+            let mut offset = first;
+            for jump in 1..=self.rule.jumps {
+                if offset[0] == BACKGROUND[0] {
+                    break;
+                }
+                to = [to[0].plus(offset[0]), to[1].plus(offset[1])];
+                at = [to[0].pixel(*height), to[1].pixel(*width)];
+                if jump < self.rule.jumps {
+                    offset = offsets.at(at[0], at[1]);
                 }
             }
             arrived.row_mut(at[0])[at[1]] += 1;
             let by = [at[0] as i64 - own as i64, at[1] as i64 - x as i64].map(|d| d as i16);
-            line[x] = Arrival { by, length: length(first), foreground: 1 };
+            *arrival = Arrival { by, length: length(first), foreground: 1 };
             match runs.last_mut() {
                 Some(run) if run.end == x as u32 => run.end += 1,
                 _ => runs.push(Run { start: x as u32, end: x as u32 + 1, label: 1 }),
@@ -194,16 +199,15 @@ impl Offsets {
         let Self { rule, height, reach, arrived, followed, searched, clusters, cluster_rows, near, runs, .. } = self;
         while *searched < *height && (*followed == *height || *searched + reach[1] + 1 < *followed) {
             let y = *searched;
-            near.copy_from_slice(arrived.row(y));
-            let mut add = |row: &[u32]| near.iter_mut().zip(row).for_each(|(sum, &n)| *sum += n);
+            near[1..=arrived.width].copy_from_slice(arrived.row(y));
+            let mut add = |row: &[u32]| near[1..].iter_mut().zip(row).for_each(|(sum, &n)| *sum += n);
             if y > 0 {
                 add(arrived.row(y - 1));
             }
             if y + 1 < *height {
                 add(arrived.row(y + 1));
             }
-            let column = |x: usize| near.get(x).copied().unwrap_or(0);
-            let within = (0..near.len()).map(|x| column(x) + column(x + 1) + column(x.wrapping_sub(1)));
+            let within = near.windows(3).map(|columns| columns.iter().sum::<u32>());
             clusters.row(within.map(|n| u32::from(u64::from(n) >= rule.votes)), runs);
             cluster_rows.push(runs)?;
             // The row above is no longer read; its place is that of a row to come.
@@ -234,10 +238,40 @@ impl Offsets {
     }
 }
 
-/// The largest whole number that is not above a value.
-fn floor(v: f64) -> i64 {
-    let whole = v as i64;
-    whole - i64::from(whole as f64 > v)
+/// A coordinate of a pixel that is followed.
+trait Coordinate: Copy {
+    fn of(pixel: usize) -> Self;
+    fn plus(self, offset: f32) -> Self;
+    /// The nearest pixel on an axis of `side`; of two the one further on.
+    fn pixel(self, side: usize) -> usize;
+}
+
+impl Coordinate for f32 {
+    fn of(pixel: usize) -> Self {
+        pixel as f32
+    }
+
+    fn plus(self, offset: f32) -> Self {
+        self + offset
+    }
+
+    fn pixel(self, side: usize) -> usize {
+        ((self + 0.5).max(0.0) as i32 as usize).min(side - 1)
+    }
+}
+
+impl Coordinate for f64 {
+    fn of(pixel: usize) -> Self {
+        pixel as f64
+    }
+
+    fn plus(self, offset: f32) -> Self {
+        self + Self::from(offset)
+    }
+
+    fn pixel(self, side: usize) -> usize {
+        ((self + 0.5).max(0.0) as usize).min(side - 1)
+    }
 }
 
 /// The length of a vector, as `hypotf` of the C library computes it.

@@ -5,6 +5,8 @@
 //! `train::LossConfig` composes them.
 
 mod cross_entropy;
+mod instance_mean;
+mod instance_sums;
 mod ms_ssim;
 mod one_hot;
 mod overlap;
@@ -16,6 +18,8 @@ mod ssim;
 mod weighted_sum;
 
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+pub use instance_mean::{InstanceMean, InstanceMeanGrad};
+pub use instance_sums::{InstanceSums, InstanceSumsGrad};
 pub use ms_ssim::{MsSsim, MsSsimForm, MsSsimGrad};
 pub use one_hot::OneHot;
 pub use overlap::{Overlap, OverlapGrad, OverlapGroup, TargetEncoding};
@@ -50,6 +54,8 @@ shader_struct! {
 pub(super) fn cases() -> Vec<OpCase> {
     let all = [
         cross_entropy::cases(),
+        instance_mean::cases(),
+        instance_sums::cases(),
         ms_ssim::cases(),
         one_hot::cases(),
         overlap::cases(),

@@ -4,8 +4,9 @@ use super::{DataConfig, WeightMapConfig};
 use crate::error::{Error, Result};
 use crate::model::ArchitectureId;
 use crate::train::dataset::GroundTruthKind;
+use crate::train::loss::{CrossEntropyArgs, InstancesArgs, Loss};
 use crate::train::weight_map::ClassWeights;
-use crate::weights::InstanceTarget;
+use crate::weights::{InstanceMethod, InstanceSettings, InstanceTarget};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,6 +28,22 @@ impl InstancesConfig {
     /// Output channels of the network for `classes` classes of instances, without the background.
     pub const fn out_channels(self, classes: usize) -> usize {
         self.target.planes() + if classes > 1 { classes } else { 0 }
+    }
+
+    /// The default loss for `classes` classes of instances.
+    pub(super) fn loss(self, classes: usize) -> Loss {
+        match self.target.is_geometry() {
+            true => Loss::Instances(InstancesArgs { target: self.target, classes }),
+            false => Loss::WeightedCe(CrossEntropyArgs::default()),
+        }
+    }
+
+    /// How the model's file says that instances are found.
+    pub fn settings(self) -> InstanceSettings {
+        InstanceSettings::default().with_method(match self.target {
+            InstanceTarget::Gap => InstanceMethod::Watershed,
+            _ => InstanceMethod::Elevation,
+        })
     }
 
     /// The network's options with the output channels that the target needs. Errors if they say otherwise.

@@ -1,12 +1,15 @@
 //! The terms of a loss: operations on one head.
 
-use super::{Heads, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, TargetKind, Targets, masks};
+use super::{
+    Heads, InstancesArgs, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, TargetKind, Targets, masks,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{
-    ExportNchw, Function, LossMean, LossReduction, MsSsim, Overlap, OverlapGroup, OverlapRatio, PixelLoss,
-    PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, TargetEncoding, Unary,
+    ExportNchw, Function, InstanceMean, InstanceSums, LossMean, LossReduction, MsSsim, Overlap, OverlapGroup,
+    OverlapRatio, PixelLoss, PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, TargetEncoding, Unary,
 };
+use crate::weights::InstanceTarget;
 
 /// Standard deviation of MS-SSIM's windows, pixels.
 const SIGMA: f32 = 1.5;
@@ -79,6 +82,7 @@ impl<'a> Terms<'a> {
                 ]
             }
             Loss::CgmBce(_) => vec![],
+            Loss::Instances(a) => vec![(1.0, self.instances(a)?)],
         })
     }
 
@@ -137,6 +141,26 @@ impl<'a> Terms<'a> {
         let op = SoftmaxCrossEntropy { weighted: self.targets.weight.is_some(), gamma, ignore_index };
         let sums = self.graph.node(self.label("cross_entropy"), op, &inputs)?;
         self.graph.node(self.label("cross_entropy.mean"), LossMean { reduction }, &[sums])
+    }
+
+    fn instances(&mut self, a: &InstancesArgs) -> Result<ValueId> {
+        let wrong = |reason: String| Err(Error::invalid("loss", reason));
+        if !a.target.is_geometry() || a.classes == 0 {
+            return wrong(format!(
+                "instances of {} classes by target `{}`: not `multi` or `distance`",
+                a.classes, a.target
+            ));
+        }
+        if self.heads.scores.is_some() {
+            return wrong("a network with a classification-guided module (`cgm`) cannot predict instances".into());
+        }
+        let op = InstanceSums {
+            offsets: a.target == InstanceTarget::Multi,
+            classes: if a.classes > 1 { a.classes } else { 0 },
+        };
+        let inputs = [self.logits()?, self.targets.target];
+        let sums = self.graph.node(self.label("instances"), op, &inputs)?;
+        self.graph.node(self.label("instances.mean"), InstanceMean, &[sums])
     }
 
     fn pixel(&mut self, kind: PixelLossKind, x: ValueId) -> Result<ValueId> {

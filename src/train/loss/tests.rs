@@ -103,7 +103,8 @@ fn gradients_match_finite_differences() {
 
 #[test]
 fn files_are_read_and_written() {
-    for (config, _) in all() {
+    let instances = json!({"name": "instances", "args": {"target": "distance", "classes": 3}});
+    for (config, _) in all().into_iter().chain([(instances, 5)]) {
         let parsed = parse(config.clone()).unwrap();
         let text = serde_json::to_value(&parsed).unwrap();
         assert_eq!(parse(text.clone()).unwrap(), parsed, "{config} became {text}");
@@ -145,10 +146,38 @@ fn heads_are_found_and_combined() {
     assert_eq!(sum.weights, [0.25, 0.5, 0.25, 0.5]);
     let alone = config(json!({"name": "cgm_bce"})).build(&mut graph, &of, &targets).unwrap();
     assert_eq!(graph.producer(alone).unwrap().label, "loss.cgm");
+    let planes = Targets { kind: TargetKind::Instances, ..targets };
+    let instances = config(json!({"name": "instances"})).build(&mut graph, &of, &planes).unwrap_err().to_string();
+    assert!(instances.contains("(`cgm`) cannot predict instances"), "{instances}");
     let few = config(json!({"name": "iou", "weights": [1, 2]}));
     assert!(few.build(&mut graph, &of, &targets).unwrap_err().to_string().contains("3 heads"));
     let classes = config(json!({"name": "weighted_ce"})).build(&mut graph, &of, &targets);
     assert!(classes.unwrap_err().to_string().contains("needs class indices"));
     let weighted = Targets { weight: Some(target), ..targets };
     assert!(config(json!({"name": "iou"})).build(&mut graph, &of, &weighted).is_err());
+}
+
+#[test]
+fn instances_need_their_target() {
+    let build = |loss: Value, kind| {
+        let mut graph = Graph::new();
+        let config = parse(loss).unwrap();
+        let z = graph.input("z", TensorDesc::blocked(Shape::new(1, 5, 4, 4)));
+        let shape = Shape::new(1, config.target_planes(), 4, 4);
+        let target = graph.input("target", TensorDesc::linear(shape));
+        let heads = Heads { logits: vec![z, z], ..Heads::default() };
+        let value = config.build(&mut graph, &heads, &Targets { target, kind, weight: None })?;
+        Ok::<_, Error>(graph.producer(value).unwrap().op.as_op::<WeightedSum>().unwrap().weights.clone())
+    };
+    let error = |loss, kind| build(loss, kind).unwrap_err().to_string();
+    let multi = json!({"name": "instances", "args": {"target": "multi"}});
+    assert_eq!(build(multi.clone(), TargetKind::Instances).unwrap(), [0.5, 0.5]);
+    assert!(error(multi, TargetKind::Classes).contains("does not suit a target of Classes"));
+    assert!(error(json!({"name": "ce_dice"}), TargetKind::Instances).contains("does not suit a target of Instances"));
+    let of = |args: Value| json!({"name": "instances", "args": args});
+    let e = error(of(json!({"target": "gap"})), TargetKind::Instances);
+    assert!(e.contains("by target `gap`: not `multi` or `distance`"), "{e}");
+    // One plane too few: the network's channels are checked by the operation.
+    let e = error(of(json!({"target": "distance", "classes": 2})), TargetKind::Instances);
+    assert!(e.contains("x has 5 channels, not 4"), "{e}");
 }

@@ -5,16 +5,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::validation_loss::ValidationLoss;
 use super::{Progress, Ready, RunFiles, TrainRun};
 use crate::error::{Error, Hint, Message, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::model::{Architecture, Model};
-use crate::train::augment::Augmenter;
+use crate::train::augment::{Augmentation, Augmenter};
 use crate::train::batch::{Batcher, CropOptions};
 use crate::train::checkpoint::load_state;
-use crate::train::config::{Monitor, TrainConfig};
+use crate::train::config::{InstancesConfig, Monitor, TrainConfig};
 use crate::train::dataset::Dataset;
 use crate::train::example::{ExampleOptions, Examples};
 use crate::train::fit::{Fit, fit};
@@ -89,7 +90,7 @@ impl TrainRun {
             instances: config.instances.is_some(),
             diameters: config.augment.scale_by_size.is_some(),
         };
-        if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
+        if config.monitor() == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
         // Every file is read before the first step; ground truth first, since it is small and may stop the run.
@@ -99,6 +100,7 @@ impl TrainRun {
         let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
         let validation_summary = summary.check()?;
+        let validation_examples = Examples::new(validation.clone(), options.clone(), EXAMPLES);
         let examples = Arc::new(Examples::new(training, options, EXAMPLES));
         let training_summary = examples.check()?;
         let step_options = StepOptions {
@@ -108,14 +110,15 @@ impl TrainRun {
             checkpointing: config.checkpointing,
             gradients: false,
         };
-        let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
+        let build = |crops: usize, augmentation: &Augmentation| {
             let augmenter = match config.on_host() {
                 true => Augmenter::on_host(crops, config.crop, margin),
-                false => Augmenter::new(config.augment.clone(), crops, config.crop, margin, config.seed)?,
+                false => Augmenter::new(augmentation.clone(), crops, config.crop, margin, config.seed)?,
             };
             let graph = loss_graph(&*architecture, &loss, &augmenter, weighted, [crops, config.crop])?;
             Ok((graph, augmenter))
-        })?;
+        };
+        let fit = fit(gpu, &config, &*architecture, &step_options, |crops| build(crops, &config.augment))?;
         let Fit { graph, augmenter, crops, parts } = fit;
         let metadata = ModelMetadata {
             format: 1,
@@ -124,7 +127,7 @@ impl TrainRun {
             normalisation: config.data.normalisation.clone(),
             classes: config.data.classes.clone(),
             target: config.instances.map(|i| i.target),
-            instances: None,
+            instances: config.instances.map(InstancesConfig::settings),
         };
         let mut taken = 0;
         let begin = initial(&graph, config.seed);
@@ -147,11 +150,24 @@ impl TrainRun {
             return Err(Error::file(&model.name, reason));
         }
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
-        let mut batcher = Batcher::new(examples, crops, crop, config.seed)?;
-        if config.on_host() {
-            let target = config.instances.map(|i| i.target);
-            batcher = batcher.augmented(HostCrops { options: config.augment.clone(), target, weight_map })?;
-        }
+        let batches = |examples: Arc<Examples>, options: &Augmentation| {
+            let batcher = Batcher::new(examples, crops, crop, config.seed)?;
+            if !config.on_host() {
+                return Ok(batcher);
+            }
+            let (target, weight_map) = (config.instances.map(|i| i.target), weight_map.clone());
+            batcher.augmented(HostCrops { options: options.clone(), target, weight_map })
+        };
+        let batcher = batches(examples, &config.augment)?;
+        let validation_loss = match config.instances.is_some() || config.monitor() == Monitor::Loss {
+            true => {
+                let none = Augmentation::default();
+                let (graph, augmenter) = build(crops, &none)?;
+                let batcher = batches(Arc::new(validation_examples), &none)?;
+                Some(ValidationLoss { graph, augmenter, batcher, crops })
+            }
+            false => None,
+        };
         let (mut step, mut best, mut progress) = (0, None, Progress::default());
         if resume {
             let (state, _) = load_state(files.last())?;
@@ -184,6 +200,7 @@ impl TrainRun {
             metadata,
             validation,
             batcher,
+            validation_loss,
             augmenter,
             trainer,
             report,

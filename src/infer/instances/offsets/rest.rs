@@ -150,8 +150,8 @@ fn without(
                 continue;
             }
             any = true;
-            for x in run.start as usize..run.end as usize {
-                line[x] = pixel(x, &above, &own, &below);
+            for (x, to) in line.iter_mut().enumerate().take(run.end as usize).skip(run.start as usize) {
+                *to = pixel(x, &above, &own, &below);
             }
         }
         let labels = own.labels.iter().map(|&label| u32::from(any && label == NONE));
@@ -249,9 +249,9 @@ impl Flood {
         cluster.resize(pixels.len(), 0);
         for run in region.runs() {
             let start = (run.y - top + 1) as usize * *width + (run.start - left + 1) as usize;
-            for at in start..start + (run.end - run.start) as usize {
+            for (at, cell) in grid.iter_mut().enumerate().skip(start).take((run.end - run.start) as usize) {
                 place.push(at as u32);
-                grid[at] = place.len() as u32;
+                *cell = place.len() as u32;
             }
         }
         let around = [-(*width as isize), -1, 1, *width as isize];

@@ -96,7 +96,7 @@ fn whole(planes: &Planes, rule: &OffsetRule, fill_holes: bool) -> Vec<u32> {
     let separated = labels.clone();
     for l in (1..=clusters.largest()).filter(|_| fill_holes) {
         let mut reached = vec![false; pixels];
-        let edge = |i: &usize| i % w == 0 || i % w + 1 == w || *i < w || i + w >= pixels;
+        let edge = |i: &usize| i.is_multiple_of(w) || i % w + 1 == w || *i < w || i + w >= pixels;
         let mut open: Vec<usize> = (0..pixels).filter(edge).collect();
         while let Some(i) = open.pop() {
             if !reached[i] && separated[i] != l {
