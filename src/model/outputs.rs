@@ -46,7 +46,7 @@ impl Model {
         self.interpret(graph, built)
     }
 
-    /// How a class is decided from the probabilities.
+    /// The network on its own, for an input of the smallest size, read by its target.
     pub(crate) fn built(&self) -> Result<(Graph, Interpreted)> {
         let (mut graph, built) = built(&*self.architecture, self.architecture.example())?;
         let interpreted = self.interpret(&mut graph, built)?;
@@ -93,7 +93,7 @@ impl Model {
         };
         if !is_family(architecture) && target.geometry() > 0 {
             return wrong(format!(
-                "cannot be read from an {} network; `unet convert` makes its own ONNX files checkpoints again",
+                "cannot be read from an {}; `unet convert` makes its own ONNX files checkpoints again",
                 architecture.name()
             ));
         }
