@@ -152,9 +152,9 @@ pub(super) fn note(
     Some(format!("instances: {options}{whose}"))
 }
 
-/// What finds the instances of `input` and writes `files`. Temporary files lie beside results.
+/// What finds the instances of `input` and writes `files`.
 pub(super) fn sink(
-    options: &InstanceOptions,
+    options: InstanceOptions,
     input: &Path,
     files: Vec<(&'static dyn InstanceWriter, PathBuf)>,
     (calibration, coordinates): (Calibration, Coordinates),
@@ -169,8 +169,6 @@ pub(super) fn sink(
             return Err(Error::file(input, format!("has no world coordinates ({why}); see `unet inspect`")));
         }
     }
-    let folder = files.first().and_then(|f| f.1.parent()).filter(|p| !p.as_os_str().is_empty());
-    let options = options.clone().with_scratch(folder.unwrap_or(Path::new(".")).to_path_buf());
     let sink = InstanceSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files);
     Ok(sink.with_calibration(calibration, coordinates))
 }

@@ -15,7 +15,7 @@ use unet_wgpu::low_level::infer::{
     Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, output_path, page_count,
 };
-use unet_wgpu::low_level::weights::{Normalisation, builtin};
+use unet_wgpu::low_level::weights::{InstanceTarget, ModelMetadata, Normalisation, builtin};
 
 /// Segment images: write a mask and an overlay of each
 #[derive(Args)]
@@ -74,6 +74,10 @@ pub(super) struct Segment {
     /// What to write
     #[arg(long, value_parser = values::writer(), value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
     save: Vec<Save>,
+    /// What overlays show: single instances, each in its own colour, or classes [default: instances where the model's file or an
+    /// option says how they are found, or where their files are written; else classes]
+    #[arg(long, value_name = "WHAT")]
+    overlay: Option<Overlay>,
     /// Limit of memory on the device plus that of images and results on the host; larger images are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
@@ -116,6 +120,13 @@ pub(super) struct Segment {
     coordinates: Coordinates,
     #[command(flatten)]
     instances: InstanceArgs,
+}
+
+/// What an overlay shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Overlay {
+    Instances,
+    Classes,
 }
 
 /// Files of which only the first page is read.
@@ -201,16 +212,24 @@ impl Segment {
         let requested = self.instances.settings();
         // Instances keep a share of the memory for themselves.
         let instances = segmenter.instance_options(&requested)?.with_memory(self.memory / 4);
-        if save.iter().any(|s| s.finds_instances()) {
-            let own = segmenter.model().metadata.instances.as_ref();
+        let ModelMetadata { instances: own, target, .. } = &segmenter.model().metadata;
+        let finds = save.iter().any(|s| s.finds_instances());
+        let asked = requested != Default::default();
+        let known = finds || asked || own.is_some() || target.is_some_and(InstanceTarget::is_geometry);
+        let shown = save.iter().any(|s| s.shows_instances()) && self.overlay.map_or(known, |o| o == Overlay::Instances);
+        if finds || shown {
+            let own = own.as_ref();
             instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));
-        } else if requested != Default::default() {
-            common.note("options of single instances have no effect without --save labels, geojson, coco, rois or csv");
+        } else if asked {
+            let without = "options of single instances have no effect without --save labels, geojson, coco, rois or csv, or an overlay \
+                           of instances";
+            common.note(without);
         }
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
             instances: &instances,
+            overlay: shown,
             coordinates: self.coordinates,
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),

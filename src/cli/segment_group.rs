@@ -31,6 +31,8 @@ pub(super) struct Work<'a> {
     /// Channels that the network takes.
     pub network: usize,
     pub instances: &'a InstanceOptions,
+    /// Whether overlays show single instances.
+    pub overlay: bool,
     pub coordinates: Coordinates,
     /// Limit in bytes, instances included.
     pub memory: u64,
@@ -118,19 +120,22 @@ impl Work<'_> {
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
         let created = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
         let created: Vec<_> = created.collect::<Result<_>>()?;
-        let instances = created.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
         let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
         for (save, path, sink) in created {
             match sink {
                 ResultSink::Instances(writer) => files.push((writer, path.clone())),
-                // The overlay shows single instances if they are requested.
-                ResultSink::Rows(_) if instances && save.shows_instances() => overlay = Some(path),
+                ResultSink::Rows(_) if self.overlay && save.shows_instances() => overlay = Some(path),
                 ResultSink::Rows(sink) => sinks.push(sink),
             }
         }
         let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, opening: 0.0 };
-        if !files.is_empty() {
-            let mut sink = instances::sink(self.instances, job.input, files, (calibration, self.coordinates))?;
+        if !files.is_empty() || overlay.is_some() {
+            // Temporary files lie beside results.
+            let result = files.first().map(|f| &f.1).or(overlay);
+            let folder =
+                result.and_then(|f| f.parent()).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let options = self.instances.clone().with_scratch(folder.to_path_buf());
+            let mut sink = instances::sink(options, job.input, files, (calibration, self.coordinates))?;
             if let Some(path) = overlay {
                 sink = sink.with_overlay(path);
             }

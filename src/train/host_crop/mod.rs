@@ -9,9 +9,10 @@ mod sample;
 use super::augment::Augmentation;
 use super::batch::{Crop, CropOptions};
 use super::example::{Example, Examples, Truth};
+use super::ground_truth::ignore_id_of;
 use super::instance_target::{MARGIN, gap_weights, planes, target_planes};
 use super::rng::{HOST, Rng};
-use super::weight_map::{WeightMap, class_weights_of, unet_weight_map};
+use super::weight_map::{ClassWeights, WeightMap, class_weights_of, unet_weight_map};
 use crate::error::{Error, Result};
 use crate::infer::{Connectivity, LabelMap, components};
 use crate::weights::{InstanceTarget, Normalisation};
@@ -35,6 +36,9 @@ pub struct HostCrops {
     pub target: Option<InstanceTarget>,
     /// Pixel weights, for targets that are class ids.
     pub weight_map: Option<WeightMap>,
+    /// Whether class ids are mirrored beyond the image, as its pixels are, for losses in which all pixels count. Otherwise
+    /// pixels beyond are ignored; for instances they are unknown in any case.
+    pub mirrored: bool,
 }
 
 /// An augmented crop.
@@ -99,7 +103,7 @@ impl HostCrops {
             let [y, x] = place(&mut rng, &example);
             let scales = self.scales(&example);
             let geometry = Geometry::draw(&mut rng, &self.options, scales, side, [y, x])?;
-            let window = labels(&example, &geometry, side - 2 * crop.margin + 2 * MARGIN, classes)?;
+            let window = self.labels(&example, &geometry, side - 2 * crop.margin + 2 * MARGIN, classes)?;
             let redrawn = self.options.redraw_empty > 0.0
                 && foreground(&window, classes) <= EMPTY
                 && rng.uniform() < self.options.redraw_empty;
@@ -120,6 +124,22 @@ impl HostCrops {
             return Ok(Drawn { crop, image, target, weights });
         }
         Err(Error::invalid("crop", "none was drawn"))
+    }
+
+    /// The labels of a window of `side` pixels.
+    fn labels(&self, example: &Example, geometry: &Geometry, side: usize, classes: usize) -> Result<Window> {
+        let places = geometry.positions(side);
+        let of = |map: &LabelMap, outside: Option<u32>| {
+            LabelMap::new(side, side, places.iter().map(|&at| nearest(map, at, outside)).collect())
+        };
+        let beyond = |label: u32| (!self.mirrored).then_some(label);
+        Ok(match &example.truth {
+            Truth::Instances { labels, .. } => Window::Instances(of(labels, Some(LabelMap::IGNORED))?),
+            Truth::Classes(truth) => {
+                let instances = truth.instances.as_ref().map(|map| of(map, beyond(0))).transpose()?;
+                Window::Classes(of(&truth.classes, beyond(ignore_id_of(classes)))?, instances)
+            }
+        })
     }
 
     /// The range of the scale for an image.
@@ -158,32 +178,14 @@ impl HostCrops {
                     components(&ids.map(foreground), Connectivity::Four)
                 };
                 let instances = instances.clone().unwrap_or_else(pieces);
-                let explicit = super::weight_map::ClassWeights::Explicit(table);
                 let map = self.weight_map.clone().unwrap_or_default();
-                let map = WeightMap { class_weights: explicit, ..map };
+                let map = WeightMap { class_weights: ClassWeights::Explicit(table), ..map };
                 let weights = unet_weight_map(ids, classes, Some(&instances), &map)?;
                 Ok((target, Some(middle(&weights, ids.width()).collect())))
             }
             _ => Err(Error::invalid("crop", "its ground truth is not of the kind that the target needs")),
         }
     }
-}
-
-/// The labels of a window of `side` pixels.
-fn labels(example: &Example, geometry: &Geometry, side: usize, classes: usize) -> Result<Window> {
-    let places = geometry.positions(side);
-    let of = |map: &LabelMap, outside: u32| {
-        let at = |&at: &[f64; 2]| nearest(map, at).unwrap_or(outside);
-        LabelMap::new(side, side, places.iter().map(at).collect())
-    };
-    Ok(match &example.truth {
-        Truth::Instances { labels, .. } => Window::Instances(of(labels, LabelMap::IGNORED)?),
-        Truth::Classes(truth) => {
-            let outside = super::ground_truth::ignore_id_of(classes);
-            let instances = truth.instances.as_ref().map(|map| of(map, 0)).transpose()?;
-            Window::Classes(of(&truth.classes, outside)?, instances)
-        }
-    })
 }
 
 /// The fraction of the network's output that is foreground.

@@ -19,9 +19,12 @@ pub(super) fn bilinear(plane: &[f32], [width, height]: [usize; 2], [y, x]: [f64;
     above + fy * (below - above)
 }
 
-/// The label at the pixel nearest to (row, column); `None` beyond the map.
-pub(super) fn nearest(map: &LabelMap, [y, x]: [f64; 2]) -> Option<u32> {
-    let (row, column) = ((y + 0.5).floor(), (x + 0.5).floor());
-    let inside = row >= 0.0 && column >= 0.0 && row < map.height() as f64 && column < map.width() as f64;
-    inside.then(|| map.labels()[row as usize * map.width() + column as usize])
+/// The label at the pixel nearest to (row, column). Beyond the map it is `outside`, or without that the mirrored one.
+pub(super) fn nearest(map: &LabelMap, [y, x]: [f64; 2], outside: Option<u32>) -> u32 {
+    let [row, column] = [y, x].map(|v| (v + 0.5).floor() as isize);
+    let inside = row >= 0 && column >= 0 && (row as usize) < map.height() && (column as usize) < map.width();
+    match outside {
+        Some(outside) if !inside => outside,
+        _ => map.labels()[mirror(row, map.height()) * map.width() + mirror(column, map.width())],
+    }
 }

@@ -22,7 +22,7 @@ fn batcher(set: Dataset, read: ExampleOptions, crop: CropOptions, host: HostCrop
 }
 
 fn plain(target: Option<InstanceTarget>, weight_map: Option<WeightMap>) -> HostCrops {
-    HostCrops { options: Augmentation::default(), target, weight_map }
+    HostCrops { options: Augmentation::default(), target, weight_map, mirrored: false }
 }
 
 fn reading(instances: bool) -> ExampleOptions {
@@ -32,9 +32,10 @@ fn reading(instances: bool) -> ExampleOptions {
 #[test]
 fn without_augmentation_crops_are_those_of_the_image() {
     let (_dir, set) = data(3, [12, 10]);
-    for (side, margin) in [(16, 0), (8, 2), (6, 0)] {
-        let map = WeightMap::default();
-        let batcher = batcher(set.clone(), reading(false), square(side, margin), plain(None, Some(map)));
+    for (side, margin) in [(16, 0), (8, 2), (6, 0), (20, 3)] {
+        let mirrored = side == 20;
+        let host = HostCrops { mirrored, ..plain(None, Some(WeightMap::default())) };
+        let batcher = batcher(set.clone(), reading(false), square(side, margin), host);
         let batch = batcher.batch(1).unwrap();
         let output = side - 2 * margin;
         assert_eq!((batch.images.dims(), batch.targets.dims()), (&[4, 1, side, side][..], &[4, 1, output, output][..]));
@@ -48,7 +49,7 @@ fn without_augmentation_crops_are_those_of_the_image() {
                 let [y, x] = [y.wrapping_sub(margin), x.wrapping_sub(margin)];
                 if y < output && x < output {
                     let known = (0..10).contains(&row) && (0..12).contains(&column);
-                    let want = if known { truth.classes.labels()[from] as f32 } else { 255.0 };
+                    let want = if known || mirrored { truth.classes.labels()[from] as f32 } else { 255.0 };
                     assert_eq!(batch.targets.data()[(n * output + y) * output + x], want);
                 }
             }
@@ -78,10 +79,7 @@ fn targets_of_instances_have_their_planes() {
     assert_eq!((multi.targets.dims(), &multi.weights), (&[4, 6, 20, 20][..], &None));
     let distance = of(InstanceTarget::Distance, None);
     assert_eq!(distance.targets.data()[..1200], multi.targets.data()[..1200]);
-    let gap = of(
-        InstanceTarget::Gap,
-        Some(WeightMap { class_weights: crate::train::ClassWeights::None, ..WeightMap::default() }),
-    );
+    let gap = of(InstanceTarget::Gap, Some(WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() }));
     assert_eq!((gap.targets.dims(), gap.weights.unwrap().dims()), (&[4, 1, 20, 20][..], &[4, 1, 20, 20][..]));
 }
 
@@ -320,4 +318,39 @@ fn host_crops_are_fast() {
     let begin = std::time::Instant::now();
     (1..26).for_each(|step| drop(batcher.batch(step).unwrap()));
     println!("{:?} a crop", begin.elapsed() / 100);
+}
+
+/// Writes crops of a data set as grey images with their targets beside them:
+/// `UNET_LOOK=folder UNET_DATA=data cargo test --lib look_at_crops -- --ignored`.
+#[test]
+#[ignore = "for visual inspection"]
+fn look_at_crops() {
+    let folder = std::path::PathBuf::from(std::env::var("UNET_LOOK").unwrap());
+    let set = Dataset::open(std::env::var("UNET_DATA").unwrap()).unwrap();
+    let side = 128;
+    let normalisation = Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) };
+    let read = ExampleOptions { normalisation, ..reading(true) };
+    let options = AugmentationPreset::Microscopy.augmentation();
+    let host = HostCrops { options, ..plain(Some(InstanceTarget::Multi), None) };
+    let batcher = batcher(set, read, square(side, 0), host);
+    for step in 0..6 {
+        let batch = batcher.batch(step).unwrap();
+        let tile = |value: &dyn Fn(usize) -> f32| -> Vec<u8> {
+            (0..side * side).map(|i| (255.0 * value(i)).clamp(0.0, 255.0) as u8).collect()
+        };
+        let mut sheet = vec![0u8; 4 * side * 7 * side];
+        for n in 0..4 {
+            let plane = |p: usize, i: usize| batch.targets.data()[(n * 6 + p) * side * side + i];
+            let mut tiles = vec![tile(&|i| batch.images.data()[n * side * side + i] / 1.2)];
+            tiles.extend((0..4).map(|p| tile(&|i| plane(p, i))));
+            tiles.extend((4..6).map(|p| tile(&|i| 0.5 + plane(p, i) / 6.0)));
+            for (column, tile) in tiles.iter().enumerate() {
+                for y in 0..side {
+                    let at = (n * side + y) * 7 * side + column * side;
+                    sheet[at..at + side].copy_from_slice(&tile[y * side..(y + 1) * side]);
+                }
+            }
+        }
+        png(&folder.join(format!("{step}.png")), [7 * side, 4 * side], &sheet);
+    }
 }

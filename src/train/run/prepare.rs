@@ -156,7 +156,8 @@ impl TrainRun {
                 return Ok(batcher);
             }
             let (target, weight_map) = (config.instances.map(|i| i.target), weight_map.clone());
-            batcher.augmented(HostCrops { options: options.clone(), target, weight_map })
+            let mirrored = !loss.needs_classes();
+            batcher.augmented(HostCrops { options: options.clone(), target, weight_map, mirrored })
         };
         let batcher = batches(examples, &config.augment)?;
         let validation_loss = match config.instances.is_some() || config.monitor() == Monitor::Loss {

@@ -196,18 +196,22 @@ fn batches_of_a_folder() {
     f.usage(&["segment", "in", "--batch", "0"], "--batch");
 }
 
-/// If instances are requested, the overlay outlines each in its own colour.
+/// Where it is known how instances are found, the overlay outlines each in its own colour, unless classes are requested.
 #[test]
 fn overlays_show_instances() {
     let f = folder();
     f.image("a.png");
-    let run = |save: &str, out: &str| {
-        let args = ["segment", "a.png", "-m", "m.safetensors", "-o", out, "--save", save, "--instances", "watershed"];
-        let r = f.run(&[&args[..], &["--seed-depth", "0.1"], &CPU].concat());
+    let run = |save: &str, out: &str, more: &[&str]| {
+        let args = ["segment", "a.png", "-m", "m.safetensors", "-o", out, "--save", save];
+        let r = f.run(&[&args[..], more, &CPU].concat());
         assert_eq!(r.code, 0, "{}", r.stderr);
         image::open(f.path(&format!("{out}a_overlay.png"))).unwrap().to_rgb8()
     };
-    let (classes, instances) = (run("overlay", "c/"), run("overlay,labels", "o/"));
+    let watershed = ["--instances", "watershed", "--seed-depth", "0.1"];
+    let classes = run("overlay", "c/", &[]);
+    let instances = run("overlay,labels", "o/", &watershed);
+    assert_eq!(instances, run("overlay", "a/", &watershed));
+    assert_eq!(classes, run("overlay,labels", "b/", &[&watershed[..], &["--overlay", "classes"]].concat()));
     let bytes = std::fs::read(f.path("o/a_labels.tif")).unwrap();
     let mut decoder = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
     assert_eq!(decoder.get_tag_u32(tiff::tags::Tag::Compression).unwrap(), 8, "deflate");
