@@ -16,7 +16,7 @@ use unet_wgpu::low_level::model::{Architecture, Model, parameter_count, whole_gr
 use unet_wgpu::low_level::plan::{Plan, PlanMemory};
 use unet_wgpu::low_level::session::Backend;
 use unet_wgpu::low_level::tensor::Precision;
-use unet_wgpu::low_level::weights::builtin;
+use unet_wgpu::low_level::weights::{InstanceTarget, builtin};
 use unet_wgpu::{Error, Result};
 
 /// Show what a model is: architecture, layers, sizes, parameters, cost, memory; or what an image is
@@ -182,11 +182,15 @@ impl<'a> Report<'a> {
         let own = architecture.example();
         let known = (!architecture.ruled()).then_some([own.h, own.w]);
         let size = size.or(known).unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
-        let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
+        let n = architecture.example().n;
+        let graph = match model {
+            Some(model) => model.whole_graph(n, size[0], size[1])?,
+            None => whole_graph(&*architecture, n, size[0], size[1])?,
+        };
         let target = Target::default().with_precision(precision);
         let memory = Plan::new(&rewrite::optimise(&graph, &target)?, &target).map(|p| p.memory);
         let field = match architecture.untransposed() {
-            Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
+            Some(network) => receptive_field(&whole_graph(&*network, n, size[0], size[1])?),
             None => receptive_field(&graph),
         };
         let unused = model.map(Model::unused_keys).transpose()?.unwrap_or_default();
@@ -227,10 +231,15 @@ impl<'a> Report<'a> {
             let _ = writeln!(t, "classes       {}", classes.join(", "));
             let rule = serde_json::to_string(&m.metadata.normalisation).unwrap_or_default();
             let _ = writeln!(t, "normalisation {rule}");
+            if let Some(target) = m.metadata.target {
+                let _ = writeln!(t, "target        {target}: {}", predicted(target, classes.len()));
+            }
             let own = m.metadata.instances.as_ref();
-            let options = InstanceOptions::from(own.unwrap_or(&InstanceSettings::default()));
             let whose = if own.is_some() { "" } else { " (the file says nothing)" };
-            let _ = writeln!(t, "instances     {options}{whose}");
+            let _ = match InstanceOptions::of_model(&InstanceSettings::default(), own, m.metadata.target) {
+                Ok(options) => writeln!(t, "instances     {options}{whose}"),
+                Err(e) => writeln!(t, "instances     {}", hints::error_text(&e)),
+            };
         }
         let rule = a.size_rule();
         let _ = match a.fixed_size() {
@@ -297,6 +306,7 @@ impl<'a> Report<'a> {
             "config": a.config(),
             "classes": self.model.map(Model::classes),
             "normalisation": self.model.map(|m| json!(m.metadata.normalisation)),
+            "target": self.model.and_then(|m| m.metadata.target).map(|t| t.to_string()),
             "instances": self.model.and_then(|m| m.metadata.instances.as_ref()),
             "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
             "cannot_segment": a.unfit(),
@@ -316,6 +326,21 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The output channels of a network with this target.
+fn predicted(target: InstanceTarget, classes: usize) -> String {
+    let channels = match target {
+        InstanceTarget::Multi => "foreground logit, distance, touching-border logit, offset y, offset x",
+        InstanceTarget::Distance => "foreground logit, distance",
+        InstanceTarget::Gap => "logits of background and instance, with gaps between touching ones",
+        InstanceTarget::Border => "logits of background, inside and touching border",
+        _ => "unknown",
+    };
+    match target.is_geometry() && classes > 2 {
+        true => format!("{channels}, {} class logits", classes - 1),
+        false => channels.into(),
+    }
+}
+
 /// A row of the layer table.
 struct Layer {
     label: String,
@@ -330,7 +355,8 @@ struct Layer {
 fn receptive_field(graph: &Graph) -> std::result::Result<String, String> {
     // The output that segmentation uses: all heads of a U-Net++, the head at full resolution of a U-Net 3+.
     let named = |name: &str| graph.outputs().iter().find(|o| o.0 == name);
-    let first = named("accurate_prob").or_else(|| named("probs.0")).or(graph.outputs().first());
+    let first =
+        named("foreground").or_else(|| named("accurate_prob")).or_else(|| named("probs.0")).or(graph.outputs().first());
     let (Some((_, output)), Some((_, input))) = (first.cloned(), graph.inputs().next()) else {
         return Err(Error::invalid("graph", "has no input or output").to_string());
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::model::{INPUT, Model};
 use unet_wgpu::low_level::session::Backend;
 use unet_wgpu::low_level::tensor::{Comparison, HostTensor, Precision};
 use unet_wgpu::testing::random_input;
@@ -76,7 +76,7 @@ impl Verify<'_> {
             let reason = format!("shape {:?}: the network takes [N, {}, H, W]", input.dims(), network.in_channels());
             return Err(Error::invalid(from, reason));
         }
-        let graph = whole_graph(network, shape.n, shape.h, shape.w)?;
+        let graph = self.model.whole_graph(shape.n, shape.h, shape.w)?;
         let order: Vec<String> = graph.outputs().iter().map(|o| o.0.clone()).collect();
         let backend = common.backend()?;
         let cpu = matches!(backend, Backend::Cpu);
@@ -114,7 +114,7 @@ impl Verify<'_> {
 /// The network's outputs, in order.
 fn names(model: &Model) -> Result<Vec<String>> {
     let min = model.architecture.size_rule().minimum;
-    let graph = whole_graph(&*model.architecture, 1, min, min)?;
+    let graph = model.whole_graph(1, min, min)?;
     Ok(graph.outputs().iter().map(|o| o.0.clone()).collect())
 }
 

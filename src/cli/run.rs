@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::low_level::graph::Graph;
-use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::model::{INPUT, Model};
 use unet_wgpu::low_level::session::{Backend, Executable};
 use unet_wgpu::low_level::tensor::{HostTensor, Shape};
 use unet_wgpu::{Error, Result};
@@ -24,7 +24,8 @@ Examples:
 
 X is a .npy of shape [N, C, H, W], or a .safetensors with a tensor `input` like that. Y is a .npy (the first output) or a
 .safetensors holding every output under its name: U-Net `logits`; U-Net++ `logits.1` .., `accurate_prob`,
-`accurate_logit`, `fast.1` ..; U-Net 3+ `logits.0` .., `probs.0` .., with CGM `cls` and `gate`.")]
+`accurate_logit`, `fast.1` ..; U-Net 3+ `logits.0` .., `probs.0` .., with CGM `cls` and `gate`. Networks that predict
+geometry for instances have their `logits`, and what these mean: `foreground` and `geometry`.")]
 pub(super) struct Run {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long)]
@@ -72,7 +73,7 @@ impl Run {
                 return Err(Error::file(&self.input, reason));
             }
         };
-        let graph = whole_graph(&*model.architecture, shape.n, shape.h, shape.w)?;
+        let graph = model.whole_graph(shape.n, shape.h, shape.w)?;
         let backend = common.backend()?;
         let (done, fallback) = backend.or_f32(|backend| self.timed(backend, &graph, &model, x, start))?;
         let Timed { executable, outputs, load_ms, first_run_ms, runs } = done;

@@ -46,7 +46,7 @@ impl Model {
         self.interpret(graph, built)
     }
 
-    /// How a class is decided from the probabilities.
+    /// The network on its own, for an input of the smallest size, read by its target.
     pub(crate) fn built(&self) -> Result<(Graph, Interpreted)> {
         let (mut graph, built) = built(&*self.architecture, self.architecture.example())?;
         let interpreted = self.interpret(&mut graph, built)?;
@@ -93,7 +93,7 @@ impl Model {
         };
         if !is_family(architecture) && target.geometry() > 0 {
             return wrong(format!(
-                "cannot be read from an {} network; `unet convert` makes its own ONNX files checkpoints again",
+                "cannot be read from an {}; `unet convert` makes its own ONNX files checkpoints again",
                 architecture.name()
             ));
         }
@@ -135,22 +135,22 @@ fn complement(graph: &mut Graph, label: &str, p: ValueId) -> Result<ValueId> {
 /// Foreground logit and geometry, then a logit per class of instances if there are several.
 fn planes(graph: &mut Graph, built: Built, target: InstanceTarget, classes: usize) -> Result<Interpreted> {
     let z = built.logits;
-    let logit = slice(graph, "foreground logit", z, 0, 1)?;
+    let logit = slice(graph, "foreground_logit", z, 0, 1)?;
     let p = sigmoid(graph, "foreground", logit)?;
     let (probability, rule) = match classes {
         2 => (p, MaskRule::Threshold(0.5)),
         _ => {
-            let logits = slice(graph, "class logits", z, target.planes(), classes - 1)?;
+            let logits = slice(graph, "class_logits", z, target.planes(), classes - 1)?;
             let shares = graph.node("classes", Softmax, &[logits])?;
-            let each = graph.node("foreground by class", Binary { kind: BinaryKind::Mul }, &[p, shares])?;
+            let each = graph.node("foreground_by_class", Binary { kind: BinaryKind::Mul }, &[p, shares])?;
             let background = complement(graph, "background", p)?;
-            (graph.node("class planes", Concat, &[background, each])?, MaskRule::Foreground)
+            (graph.node("class_planes", Concat, &[background, each])?, MaskRule::Foreground)
         }
     };
     let distance = slice(graph, "distance", z, 1, 1)?;
     let geometry = match target {
         InstanceTarget::Multi => {
-            let logit = slice(graph, "border logit", z, 2, 1)?;
+            let logit = slice(graph, "border_logit", z, 2, 1)?;
             let border = sigmoid(graph, "border", logit)?;
             let offsets = slice(graph, "offsets", z, 3, 2)?;
             graph.node("geometry", Concat, &[distance, border, offsets])?
@@ -168,7 +168,7 @@ fn border(graph: &mut Graph, built: Built) -> Result<Interpreted> {
     let p = complement(graph, "foreground", background)?;
     let inside = slice(graph, "inside", planes, 1, 1)?;
     let border = slice(graph, "border", planes, 2, 1)?;
-    let clear = complement(graph, "no border", border)?;
+    let clear = complement(graph, "no_border", border)?;
     let elevation = graph.node("elevation", Binary { kind: BinaryKind::Mul }, &[inside, clear])?;
     let built = Built { probability: p, decision: p, rule: MaskRule::Threshold(0.5), ..built };
     Ok(Interpreted { built, geometry: Some(elevation) })

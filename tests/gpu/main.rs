@@ -8,6 +8,7 @@ mod eval;
 mod examples;
 mod fixtures;
 mod folder;
+mod geometry;
 mod gradcheck;
 mod ground_truth;
 mod models;

@@ -24,29 +24,31 @@ fn pairs() -> Option<Folder> {
     Some(f)
 }
 
-fn train<'a>(arch: &'a str, crop: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let small = ["--data", "data", "--batch", "2", "--width", "4", "--depth", "2"];
-    [&["train", "--arch", arch, "--crop", crop][..], &small, more].concat()
+fn train<'a>(arch: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "--data", "data", "--arch", arch, "--depth", "2"][..], more].concat()
 }
+
+const SMALL: [&str; 6] = ["--crop", "32", "--batch", "2", "--width", "4"];
 
 #[test]
 fn instances_are_learned() {
     let Some(f) = pairs() else { return };
-    let short = ["--instances", "multi", "--padding", "same", "--steps", "60", "--eval-every", "30", "--lr", "0.01"];
-    let r = f.run(&train("unet", "32", &[&short[..], &["--out", "run", "--json"]].concat()));
+    let size = ["--crop", "32", "--batch", "4", "--width", "8", "--padding", "same", "--lr", "0.01"];
+    let short = ["--instances", "multi", "--steps", "80", "--eval-every", "40", "--out", "run", "--json"];
+    let r = f.run(&train("unet", &[&size[..], &short].concat()));
     assert_eq!(r.code, 0, "{}", r.stderr);
     let scores = &serde_json::from_str::<Value>(&r.stdout).unwrap()["scores"];
-    assert!(scores["dice"].as_f64().unwrap() > 0.8 && scores["f1"].is_f64(), "{scores}");
+    assert!(scores["dice"].as_f64().unwrap() > 0.9 && scores["f1"].is_f64(), "{scores}");
     let csv = std::fs::read_to_string(f.path("run/metrics.csv")).unwrap();
     let losses = |split: &str| -> Vec<f64> {
         let prefix = format!(",{split},loss,");
         csv.lines().filter_map(|l| l.split_once(&prefix)?.1.parse().ok()).collect()
     };
     let (steps, validation) = (losses("train"), losses("validation"));
-    assert_eq!((steps.len(), validation.len()), (60, 2));
+    assert_eq!((steps.len(), validation.len()), (80, 2));
     // Without augmentation the loss is that of training, but for the statistics of batch normalisation.
-    assert!(steps[59] < 0.6 * steps[0] && validation[1] < validation[0], "{steps:?}, {validation:?}");
-    assert!(validation[1] < steps[0] && validation[1] > 0.2 * steps[59], "{steps:?}, {validation:?}");
+    assert!(steps[79] < 0.6 * steps[0] && validation[1] < validation[0], "{steps:?}, {validation:?}");
+    assert!(validation[1] < steps[0] && validation[1] > 0.2 * steps[79], "{steps:?}, {validation:?}");
     let model = Model::open(&f.path("run/best.safetensors").to_string_lossy()).unwrap();
     let method = model.metadata.instances.as_ref().and_then(|i| i.method);
     assert_eq!((model.metadata.target, method), (Some(InstanceTarget::Multi), Some(InstanceMethod::Elevation)));
@@ -67,17 +69,16 @@ fn every_network_and_target_trains() {
     let Some(f) = pairs() else { return };
     f.write("monitor.toml", "monitor = \"loss\"\n");
     for (arch, target, more) in [
-        ("unet", "distance", &["--padding", "valid"][..]),
-        ("unet", "gap", &["--padding", "same"]),
-        ("unet++", "border", &[]),
-        ("unet++", "multi", &[]),
-        ("unet3+", "multi", &["--set", "cat=4", "--set", "deep_supervision=true"]),
+        ("unet", "distance", &["--padding", "valid", "--crop", "52", "--batch", "2", "--width", "4"][..]),
+        ("unet", "gap", &[&["--padding", "same"][..], &SMALL].concat()[..]),
+        ("unet++", "border", &SMALL[..]),
+        ("unet++", "multi", &SMALL[..]),
+        ("unet3+", "multi", &[&["--set", "cat=4", "--set", "deep_supervision=true"][..], &SMALL].concat()[..]),
     ] {
         let out = format!("{arch} {target}");
         let short =
             ["--instances", target, "--steps", "2", "--eval-every", "2", "--out", &out, "--config", "monitor.toml"];
-        let crop = if more.contains(&"valid") { "52" } else { "32" };
-        let r = f.run(&train(arch, crop, &[&short[..], more].concat()));
+        let r = f.run(&train(arch, &[&short[..], more].concat()));
         assert_eq!(r.code, 0, "{out}: {}", r.stderr);
         assert!(f.path(&out).join("best.safetensors").is_file(), "{out}");
     }
@@ -88,11 +89,11 @@ fn what_cannot_be_trained_is_named() {
     let Some(f) = pairs() else { return };
     f.write("loss.toml", "[instances]\ntarget = \"multi\"\n[loss]\nname = \"ce_dice\"\n");
     f.write("alone.toml", "[loss]\nname = \"instances\"\n");
-    let error = |arch, more: &[&str]| f.error(&train(arch, "32", &[&["--out", "run"], more].concat()));
+    let error = |arch, more: &[&str]| f.error(&train(arch, &[&SMALL[..], &["--out", "run"], more].concat()));
     let line = error("unet", &["--padding", "same", "--config", "loss.toml"]);
     assert!(line.contains("loss: target `multi` is trained with Instances("), "{line}");
     let line = error("unet", &["--padding", "same", "--config", "alone.toml"]);
     assert!(line.contains("loss: `instances` needs [instances]"), "{line}");
-    let line = error("unet3+", &["--instances", "multi", "--set", "cgm=true"]);
+    let line = error("unet3+", &["--instances", "multi", "--set", "deep_supervision=true", "--set", "cgm=true"]);
     assert!(line.contains("(`cgm`) cannot predict instances"), "{line}");
 }

@@ -4,7 +4,7 @@
 
 mod nodes;
 
-use super::{Architecture, INPUT, Model, whole_graph};
+use super::{INPUT, Model};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueKind};
 use crate::io::Input;
@@ -30,7 +30,7 @@ const MAX_MESSAGE: usize = i32::MAX as usize;
 /// The bytes of the ONNX file. Fails for an operation without a counterpart; the error names it.
 pub fn export(model: &Model) -> Result<Vec<u8>> {
     let bad = |e: Error| Error::file(&model.name, format!("as ONNX: {e}"));
-    let graph = sample(&*model.architecture).map_err(bad)?;
+    let graph = sample(model).map_err(bad)?;
     let mut emitter = Emitter::new(&graph);
     emitter.emit().map_err(bad)?;
     let (node, mut initializer) = emitter.finish();
@@ -101,16 +101,16 @@ fn floats(t: &TensorProto) -> Option<Vec<f32>> {
 }
 
 /// The network's graph at a size that needs all nodes that any size needs.
-fn sample(network: &dyn Architecture) -> Result<Graph> {
-    let rule = network.size_rule();
+fn sample(model: &Model) -> Result<Graph> {
+    let rule = model.architecture.size_rule();
     // If odd sizes are padded, the largest one below twice the minimum is padded on every level.
     let odd = rule.minimum + rule.step - 1;
     if rule.margin == 0
-        && let Ok(graph) = whole_graph(network, 1, odd, odd)
+        && let Ok(graph) = model.whole_graph(1, odd, odd)
     {
         return Ok(graph);
     }
-    whole_graph(network, 1, rule.minimum, rule.minimum)
+    model.whole_graph(1, rule.minimum, rule.minimum)
 }
 
 fn graph_input(graph: &Graph) -> Result<Shape> {
@@ -137,7 +137,7 @@ fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
 mod tests {
     use super::*;
     use crate::graph::ValueId;
-    use crate::model::{ArchitectureId, Padding, UNet, UNet3Plus, Up};
+    use crate::model::{Architecture, ArchitectureId, Padding, UNet, UNet3Plus, Up, whole_graph};
     use crate::ops::{Binary, BinaryKind, ExportNchw, Function, ImportNchw, Unary};
     use crate::tensor::TensorDesc;
     use std::collections::BTreeMap;

@@ -5,9 +5,9 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::kernel::{Onnx, Term};
 use crate::onnx::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
 use crate::ops::{
-    ArgmaxGate, Average, BatchNorm2d, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw,
-    Function, GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate,
-    Softmax, Unary,
+    ArgmaxGate, Average, BatchNorm2d, Binary, BinaryKind, ChannelSlice, Concat, Conv2d, ConvTranspose2d, Crop2d,
+    ExportNchw, Function, GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize,
+    ScaleByGate, Softmax, Unary,
 };
 use crate::tensor::{HostTensor, Layout};
 use std::collections::{HashMap, HashSet};
@@ -195,6 +195,13 @@ impl<'a> Emitter<'a> {
         }
         if let Some(op) = op.as_op::<Crop2d>() {
             return Ok(self.crop(node, op, x));
+        }
+        if let Some(&ChannelSlice { first, count }) = op.as_op::<ChannelSlice>() {
+            let [start, end] = pair([first, first + count]).map(|n| [n]);
+            let starts = self.integers(&format!("{label}.starts"), &start);
+            let ends = self.integers(&format!("{label}.ends"), &end);
+            let axes = self.integers(&format!("{label}.axes"), &[1]);
+            return Ok(self.add("Slice", &[x, &starts, &ends, &axes], label, vec![]));
         }
         if op.as_op::<Pad2d>().is_some() {
             return self.pad(node, x);

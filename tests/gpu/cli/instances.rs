@@ -158,3 +158,63 @@ fn inspect_shows_the_section_and_errors_name_the_key() {
     let e = f.error(&["inspect", "m.safetensors"]);
     assert_eq!(e, "m.safetensors: metadata `unet`: `instances`: `min_confidence`: 85 is not from 0 to 1");
 }
+
+/// A network of five planes: foreground, distance, touching border and offsets.
+#[test]
+fn a_network_that_predicts_geometry_is_decoded_by_it() {
+    let f = Folder::new();
+    let config = json!({ "width": 2, "depth": 1, "padding": "same", "out_channels": 5 });
+    let rules = json!({ "min_area": 0, "min_confidence": 0.0, "fill_holes": false, "min_seed": 0.0 });
+    let metadata = json!({ "arch": "unet", "config": config, "target": "multi", "instances": rules });
+    f.model("m.safetensors", metadata, ("unet", config), |_| ());
+    for folder in ["data/images", "data/labels"] {
+        std::fs::create_dir_all(f.path(folder)).unwrap();
+    }
+    f.image("data/images/a.png");
+    let elevation = labels(&f, &[]);
+    assert_eq!(
+        elevation.by,
+        "flood of the predicted elevation (seed depth 0.15, tops of at least 0, border weight 0.5, smoothing 1), \
+         probability above 0.5"
+    );
+    let p = elements(&f, "out/a_prob.npy");
+    assert_eq!(p.len(), 480, "the foreground alone");
+    let inside = |labels: &[u16]| labels.iter().zip(&p).all(|(l, p)| *l == 0 || *p > 0.5);
+    assert!(elevation.count > 0 && inside(&elevation.labels));
+    // Every pixel arrives somewhere.
+    let each = ["--instances", "offsets", "--votes", "1", "--min-cluster", "0"];
+    let offsets = labels(&f, &each);
+    assert_eq!(
+        offsets.labels.iter().map(|l| *l > 0).collect::<Vec<_>>(),
+        p.iter().map(|p| *p > 0.5).collect::<Vec<_>>()
+    );
+    assert!(offsets.count > 0);
+    let components = labels(&f, &["--instances", "components"]);
+    assert!(components.by.starts_with("connected components, probability above 0.5"), "{}", components.by);
+    assert_eq!(
+        components.labels.iter().map(|l| *l > 0).collect::<Vec<_>>(),
+        p.iter().map(|p| *p > 0.5).collect::<Vec<_>>()
+    );
+    // A score of 1 against its own instances.
+    for (found, args) in [(elevation, &[][..]), (offsets, &each)] {
+        let truth = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(24, 20, found.labels).unwrap();
+        truth.save(f.path("data/labels/a.png")).unwrap();
+        let r = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data", "--json"][..], &CPU, args].concat());
+        assert_eq!(r.code, 0, "{}", r.stderr);
+        let d: Value = serde_json::from_str(&r.stdout).unwrap();
+        assert_eq!((&d["objects"]["predicted"], &d["objects"]["aji"]), (&json!(found.count), &json!(1.0)));
+    }
+    let text = f.run(&["inspect", "m.safetensors"]).stdout;
+    let target = "target        multi: foreground logit, distance, touching-border logit, offset y, offset x";
+    assert!(text.lines().any(|l| l == target) && text.contains("classes       class 0, class 1\n"), "{text}");
+    assert!(text.ends_with("outputs       logits, foreground, geometry\n"), "{text}");
+    // Of a network without such planes it cannot be asked.
+    let plain = folder(Value::Null);
+    let all = ["segment", "data/images/a.png", "-m", "m.safetensors", "--save", "labels", "--instances", "elevation"];
+    let e = plain.error(&[&all[..], &CPU].concat());
+    assert_eq!(
+        e,
+        "method of instances: `elevation` needs a network that predicts a distance (target multi, distance or border); this \
+         one predicts classes alone"
+    );
+}
