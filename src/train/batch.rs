@@ -2,36 +2,13 @@
 
 use std::sync::Arc;
 
+use super::crop::{Crop, CropOptions};
 use super::example::{Example, Examples};
 use super::host_crop::HostCrops;
 use super::rng::{CROP, Rng, SHUFFLE};
 use crate::error::{Error, Result};
 use crate::infer::mirror;
 use crate::tensor::HostTensor;
-
-/// Size of the crops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CropOptions {
-    /// Rows of the network's input.
-    pub height: usize,
-    /// Columns of the network's input.
-    pub width: usize,
-    /// Pixels by which the output is smaller on each side: 0 for a network with same padding.
-    pub margin: usize,
-}
-
-/// The origin of a crop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crop {
-    /// Index of the example.
-    pub example: usize,
-    /// Name of the example.
-    pub name: String,
-    /// Column of the crop's first pixel; negative if the crop starts left of the image.
-    pub x: isize,
-    /// Row of the crop's first pixel; negative if the crop starts above the image.
-    pub y: isize,
-}
 
 /// Crops with their ground truth. All tensors have the network's *input* size; without padding the loss covers the
 /// centre only. Of crops that are augmented on the host, targets and weights have the network's *output* size.

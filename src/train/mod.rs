@@ -11,6 +11,7 @@ mod batch;
 mod checkpoint;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod config;
+mod crop;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod dataset;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -43,10 +44,11 @@ mod weight_map;
 
 pub use augment::{Augmentation, AugmentationPreset, Augmented, Augmenter, Elastic, Simard};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use batch::{Batch, Batcher, Crop, CropOptions};
+pub use batch::{Batch, Batcher};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use config::{DataConfig, InstancesConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
+pub use crop::{Crop, CropOptions};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
 #[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]

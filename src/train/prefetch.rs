@@ -133,8 +133,8 @@ impl<T> Iterator for Prefetch<T> {
         state.next = u64::MAX;
         state.ready.clear();
         drop(state);
-        let panicked = self.workers.drain(..).fold(false, |panicked, w| w.join().is_err() || panicked);
-        panicked.then(|| Err(Error::invalid("worker thread", "ended by a bug of this program")))
+        let failed = self.workers.drain(..).filter_map(|w| w.join().err()).count();
+        (failed > 0).then(|| Err(Error::invalid("worker thread", "ended by a bug of this program")))
     }
 }
 

@@ -87,8 +87,7 @@ fn run(backend: &Backend, models: impl Into<Ensemble>, image: &Image, options: &
     let sinks: Vec<Box<dyn BandSink>> = vec![Box::new(Recorder(found.clone(), 0))];
     let mut source = InMemory::borrowed(image);
     Segmenter::new(backend.clone(), models).segment_to(&mut source, options, sinks, |_| Ok(())).unwrap();
-    let planes = found.lock().unwrap().clone();
-    planes
+    found.lock().unwrap().clone()
 }
 
 fn backends() -> Vec<Backend> {

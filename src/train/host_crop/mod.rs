@@ -7,7 +7,7 @@ mod intensity;
 mod sample;
 
 use super::augment::Augmentation;
-use super::batch::{Crop, CropOptions};
+use super::crop::{Crop, CropOptions};
 use super::example::{Example, Examples, Truth};
 use super::ground_truth::ignore_id_of;
 use super::instance_target::{MARGIN, gap_weights, planes, target_planes};
