@@ -350,6 +350,11 @@ impl LossConfig {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::Bce(_))
     }
 
+    /// Whether pixels without ground truth are left out; `weighted`: they have weights, which are 0 there.
+    pub const fn ignores(&self, weighted: bool) -> bool {
+        self.needs_classes() || matches!(self.loss, Loss::Instances(_)) || (weighted && self.takes_weights())
+    }
+
     /// Whether the loss is over exclusive classes: it needs class indices.
     pub const fn needs_classes(&self) -> bool {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::CeDice(_) | Loss::FocalSoftmax(_))

@@ -258,7 +258,7 @@ fn devices_and_limits() {
     let cpu = |args: &[&str]| f.error(&[&["segment", "a.png", "--device", "cpu"], args].concat());
     check(&cpu(&["--tile", "5"]), &["a.png: tile: 5 pixels are too few", "smallest usable tile is 32"]);
     check(
-        &cpu(&["--memory", "1M"]),
+        &cpu(&["--memory", "1M", "--save", "mask"]),
         &["a.png: a tile of 32x32 pixels: the network needs", "the limit is 1.0 MiB of memory"],
     );
     if cfg!(target_os = "linux") {

@@ -143,6 +143,25 @@ fn bad_data_is_named() {
     error(&["data: 1 of 1 images for validation leaves none for training"]);
 }
 
+/// Ignored pixels never become background in silence.
+#[test]
+fn losses_that_count_every_pixel_refuse_ignored_ones() {
+    let Some(f) = discs() else { return };
+    for i in 0..7 {
+        mask(&f, i, 64, |x, y| if x < 8 { 9 } else { u8::from(x > y) });
+    }
+    let run = |more: &[&str]| f.run(&train(&[&["--config", "run.toml", "--steps", "1"], &SIZE[..], more].concat()));
+    let config = |loss: &str| {
+        f.write("run.toml", format!("[data]\nfolder = \"data\"\nignore = 9\n[config]\nwidth = 4\ndepth = 2\n{loss}"));
+    };
+    config("out_channels = 1\ndeep_supervision = false\n");
+    let r = run(&["--arch", "unet++"]);
+    assert!(r.code == 1 && r.stderr.contains("pixels to train on are ignored"), "{}", r.stderr);
+    config("padding = \"same\"\nout_channels = 2\n[loss]\nname = \"ce_dice\"\n");
+    let r = run(&[]);
+    assert_eq!(r.code, 0, "{}", r.stderr);
+}
+
 #[test]
 fn a_loss_that_is_not_finite_ends_the_run() {
     let Some(f) = discs() else { return };

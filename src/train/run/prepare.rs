@@ -97,6 +97,14 @@ impl TrainRun {
         // Every file is read before the first step; ground truth first, since it is small and may stop the run.
         let ground_truth_of = |data| scan(data, options.classes, &options.labels, go_on);
         let ground_truth = [ground_truth_of(&training)?, ground_truth_of(&validation)?];
+        if ground_truth[0].ignored > 0 && !loss.ignores(weighted) {
+            let reason = format!(
+                "{} pixels to train on are ignored, but {:?} counts every pixel; take weighted_ce, ce_dice, focal_softmax, or \
+                 bce with a weight map",
+                ground_truth[0].ignored, loss.loss
+            );
+            return Err(Error::invalid("loss", reason));
+        }
         let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
         let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);

@@ -94,7 +94,10 @@ fn the_file_says_how_and_options_replace_it() {
     assert!(all.count >= 5);
     assert_eq!(large.count, areas.iter().filter(|a| **a as f64 >= median).count() as u64);
     // What has no effect is said.
-    let r = f.run(&[&["segment", "data/images/a.png", "-m", "m.safetensors", "--threshold", "0.3"][..], &CPU].concat());
+    let r = f.run(
+        &[&["segment", "data/images/a.png", "-m", "m.safetensors", "--threshold", "0.3", "--save", "mask"][..], &CPU]
+            .concat(),
+    );
     assert!(r.code == 0 && r.stderr.contains("have no effect without --save labels"), "{}", r.stderr);
 }
 
