@@ -18,11 +18,11 @@ pub(super) enum DiskCache {}
 
 #[cfg(not(feature = "std-fs"))]
 impl DiskCache {
-    pub fn cache(&self) -> &wgpu::PipelineCache {
+    pub(super) fn cache(&self) -> &wgpu::PipelineCache {
         match *self {}
     }
 
-    pub fn save(&self, _pipelines: usize) {
+    pub(super) fn save(&self, _pipelines: usize) {
         match *self {}
     }
 }
