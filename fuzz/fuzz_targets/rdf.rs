@@ -13,7 +13,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 fuzz_target!(|data: &[u8]| {
     let path = file("fuzz.zip", data);
     run(data, || {
-        let _ = bioimage::is_package(&path);
+        let _ = bioimage::is_package(&(&path).into());
         let Some((model, package)) = names(bioimage::open(&path, &Map::new()), &path) else { return };
         digest(&model);
         if let Some(folder) = path.parent() {

@@ -68,7 +68,7 @@ pub enum SlotKind {
     Aliased,
 }
 
-/// A [`Dispatch`](kernel::Dispatch) of a node, with the memory that it binds.
+/// A [`Dispatch`](crate::kernel::Dispatch) of a node, with the memory that it binds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedDispatch {
     /// Label of the node it belongs to.
