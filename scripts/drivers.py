@@ -49,7 +49,7 @@ def main():
     drivers = {"installed": None, **dict(d.split("=", 1) for d in options.drivers)}
     widths = {"256 bits": 256, "512 bits": 512, "the program's choice": None}
     caches = {name: tempfile.mkdtemp() for name in drivers}
-    print(f"| network | driver | {' | '.join(widths)} | first run | best of installed / choice |\n|{'---|' * (len(widths) + 4)}")
+    print(f"| network | driver | {' | '.join(widths)} | first run | choice / best of installed |\n|{'---|' * (len(widths) + 4)}")
     for network in list(NETWORKS)[: options.networks]:
         arguments = ["bench", *NETWORKS[network], "--no-tune", "--no-peak", "--json", "-q", "--repeat", "3"]
         best = {name: dict.fromkeys(widths, float("inf")) for name in drivers}
