@@ -10,12 +10,12 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
     Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
-    expand_inputs_and_skipped, output_path, page_count,
+    expand_inputs_and_skipped, is_own_result, output_path, page_count,
 };
 use unet_wgpu::low_level::weights::{InstanceTarget, ModelMetadata, Normalisation, builtin};
+use unet_wgpu::{Error, Result};
 
 /// Segment images: write a mask and an overlay of each
 #[derive(Args)]
@@ -111,6 +111,9 @@ pub(super) struct Segment {
     /// Skip images whose results all exist; files are written atomically, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
+    /// Replace files that are no results of this program
+    #[arg(long)]
+    overwrite: bool,
     /// Pixel size at full resolution in micrometres, across and down, instead of the file's: 0.325 or 0.25x0.5
     #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
     pixel_size: Option<[f64; 2]>,
@@ -199,6 +202,9 @@ impl Segment {
         let outputs: Vec<PathBuf> = jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect();
         check_distinct(&outputs, &inputs)?;
         outputs.iter().try_for_each(check_writable)?;
+        if !self.overwrite {
+            jobs.iter().filter(|j| !self.skips(j)).try_for_each(check_own)?;
+        }
         let models = self.model.iter().map(|m| self.set.open(m, common)).collect::<Result<Vec<_>>>()?;
         let ensemble = Ensemble::new(models)?.with_tta(self.tta);
         let backend = common.backend()?;
@@ -253,7 +259,7 @@ impl Segment {
             notes: BTreeSet::new(),
         };
         for (i, job) in jobs.iter().enumerate() {
-            if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
+            if self.skips(job) {
                 work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
                 skipped += 1;
                 if common.json {
@@ -297,6 +303,10 @@ impl Segment {
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
+    fn skips(&self, job: &Job) -> bool {
+        self.skip_existing && job.outputs.iter().all(|p| p.1.is_file())
+    }
+
     /// The images of all files, one per page, with the paths of their results.
     fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
         let mut pages = Vec::new();
@@ -330,6 +340,16 @@ impl Segment {
         };
         pages.into_iter().map(job).collect()
     }
+}
+
+/// Fails if a result would replace a file that is none of ours.
+fn check_own(job: &Job) -> Result<()> {
+    for (_, path) in &job.outputs {
+        if path.is_file() && !is_own_result(path)? {
+            return Err(Error::file(path, "exists and is no result of this program; --overwrite replaces it"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

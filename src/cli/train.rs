@@ -180,6 +180,9 @@ impl Train {
         let stored = self.out.join("config.toml");
         let mut c = match &self.config {
             Some(path) => TrainConfig::read(path)?,
+            None if self.resume && !stored.exists() => {
+                return Err(Error::file(&self.out, "holds no run to resume; without --resume one is started there"));
+            }
             None if self.resume => TrainConfig::read(&stored)?,
             None => TrainConfig::default(),
         };

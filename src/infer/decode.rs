@@ -55,6 +55,14 @@ const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 /// Bytes that decoders may allocate in addition to the pixels.
 const SCRATCH: u64 = 64 << 20;
 
+/// The name of the program in a TIFF file's first directory.
+#[cfg(feature = "std-fs")]
+pub(super) fn software(file: std::fs::File) -> Option<String> {
+    let mut directories = directory::Directories::new(std::io::BufReader::new(file)).ok()?;
+    let first = directories.read(directories.header.first).ok()?;
+    directories.text(&first, tag::SOFTWARE)
+}
+
 impl Image {
     /// The first page of a file with all its channels, rows and columns as stored.
     fn open_stored(input: &Input) -> Result<Self> {

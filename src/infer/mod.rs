@@ -25,6 +25,7 @@ pub mod normalise;
 mod open;
 pub mod options;
 mod orient;
+mod origin;
 pub mod output;
 #[cfg(feature = "std-fs")]
 pub mod paths;
@@ -63,6 +64,8 @@ pub use normalise::{ChannelAffine, normalise};
 pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use origin::is_own_result;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use output::Display;
 pub use output::{

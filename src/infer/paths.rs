@@ -148,7 +148,8 @@ fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) ->
     Ok(found)
 }
 
-fn is_image_file(path: &Path) -> bool {
+/// Whether the extension is that of an image.
+pub(crate) fn is_image_file(path: &Path) -> bool {
     let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
     path.extension().and_then(|e| e.to_str()).is_some_and(known)
 }

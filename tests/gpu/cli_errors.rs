@@ -343,6 +343,48 @@ fn instances_are_written_beside_the_mask() {
     }
 }
 
+/// Only results of this program are replaced, in every format.
+#[test]
+fn foreign_files_are_kept() {
+    let f = Folder::new();
+    f.unet("m.safetensors", small(), |_| ());
+    f.image("a.png");
+    let all = "mask,overlay,prob,prob-npy,labels,geojson,coco,rois,csv";
+    let args = ["segment", "a.png", "-m", "m.safetensors", "--device", "cpu", "-o", "out", "--save", all, "--quiet"];
+    let run = |more: &[&str]| f.run(&[&args[..], more].concat());
+    assert_eq!(run(&[]).code, 0);
+    let names: Vec<_> = std::fs::read_dir(f.path("out")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(names.len(), 9, "{names:?}");
+    assert_eq!(run(&[]).code, 0, "its own are replaced");
+    let f32s = [0x93, b'N', b'U', b'M', b'P', b'Y', 1, 0, 118, 0];
+    for name in names {
+        let own = std::fs::read(&name).unwrap();
+        let foreign: Vec<u8> = match name.extension().unwrap().to_str().unwrap() {
+            "png" => std::fs::read(f.path("a.png")).unwrap(),
+            // A byte of the name in the tag, the member or the comment.
+            "tif" | "geojson" | "json" | "zip" => {
+                let mut bytes = own.clone();
+                while let Some(at) = bytes.windows(9).position(|w| w == b"unet-wgpu") {
+                    bytes[at] = b'U';
+                }
+                assert_ne!(bytes, own);
+                bytes
+            }
+            "npy" => f32s.to_vec(),
+            _ => b"name,size\n".to_vec(),
+        };
+        std::fs::write(&name, &foreign).unwrap();
+        let r = run(&[]);
+        let file = name.file_name().unwrap().to_str().unwrap();
+        assert_ne!(r.code, 0, "{file}");
+        check(r.stderr.trim(), &[file, "exists and is no result of this program; --overwrite replaces it"]);
+        assert_eq!(std::fs::read(&name).unwrap(), foreign, "{file}");
+        assert_eq!(run(&["--skip-existing"]).code, 0, "nothing is replaced");
+        assert_eq!(run(&["--overwrite"]).code, 0);
+        assert_eq!(std::fs::read(&name).unwrap(), own, "{file}");
+    }
+}
+
 /// File names that are not UTF-8, as in old archives, must not stop the program.
 #[test]
 #[cfg(target_os = "linux")]

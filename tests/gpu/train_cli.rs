@@ -108,8 +108,8 @@ fn bad_options_are_one_line() {
             &["--data", "data", "--init", "nuclei", "--init-set", "up=bilinear"],
             &["--set up: nuclei has its own configuration"],
         ),
-        (&["--resume"], &["run/config.toml"]),
-        (&["--resume", "--data", "data"], &["run/config.toml"]),
+        (&["--resume"], &["run: holds no run to resume"]),
+        (&["--resume", "--data", "data"], &["run: holds no run to resume"]),
         (&["--data", "data", "--device", "cpu"], &["device cpu: "]),
     ];
     for (args, parts) in cases {

@@ -110,7 +110,7 @@ fn ctrl_c_finishes_the_step_and_saves() {
     let expected = whole(&f);
     let mut child = start(&f, &[&["--out", "run"][..], &OPTIONS].concat());
     let begin = Instant::now();
-    while !f.path("run/last.safetensors").exists() && child.try_wait().unwrap().is_none() {
+    while !f.path("run/best.safetensors").exists() && child.try_wait().unwrap().is_none() {
         assert!(begin.elapsed() < Duration::from_secs(300), "no checkpoint in five minutes");
         std::thread::sleep(Duration::from_millis(1));
     }

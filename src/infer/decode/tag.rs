@@ -21,6 +21,7 @@ pub(super) const Y_RESOLUTION: u16 = 283;
 pub(super) const PLANAR: u16 = 284;
 pub(super) const T4_OPTIONS: u16 = 292;
 pub(super) const RESOLUTION_UNIT: u16 = 296;
+pub(super) const SOFTWARE: u16 = 305;
 pub(super) const PREDICTOR: u16 = 317;
 pub(super) const PALETTE: u16 = 320;
 pub(super) const TILE_WIDTH: u16 = 322;

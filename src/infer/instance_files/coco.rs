@@ -11,6 +11,7 @@ use crate::infer::calibration::Calibration;
 use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
+use crate::infer::origin::SOFTWARE;
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;
 
@@ -52,7 +53,11 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) ->
     let image = json!([{ "id": 1, "file_name": source.image, "width": width, "height": height }]);
     let names = source.classes.iter().enumerate().skip(1);
     let categories: Vec<Value> = names.map(|(id, name)| json!({ "id": id, "name": name })).collect();
-    write!(out, "{{\"images\":{image},\n\"categories\":{},\n\"annotations\":[", json!(categories))?;
+    write!(
+        out,
+        "{{\"info\":{{\"contributor\":\"{SOFTWARE}\"}},\n\"images\":{image},\n\"categories\":{},\n\"annotations\":[",
+        json!(categories)
+    )?;
     let mut separator = "\n";
     for_each(instances, |instance| {
         out.write_all(separator.as_bytes())?;

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::infer::calibration::{Affine, Calibration, Georeference, PixelSize};
 use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
+use crate::infer::origin::SOFTWARE;
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
@@ -53,7 +54,7 @@ impl InstanceWriter for GeoJson {
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     let world = source.world().map_err(WriteFailure::Other)?;
-    out.write_all(b"{\"type\":\"FeatureCollection\",")?;
+    write!(out, "{{\"type\":\"FeatureCollection\",\"generator\":\"{SOFTWARE}\",")?;
     let system = source.calibration.georeference.as_ref().and_then(Georeference::epsg).filter(|_| world.is_some());
     if let Some(code) = system {
         let name = format!("urn:ogc:def:crs:EPSG::{code}");

@@ -16,6 +16,8 @@ pub use labels::Labels;
 pub use roi::Rois;
 pub use sink::{InstanceReport, InstanceSink};
 pub use table::Table;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(super) use table::is_table;
 
 use super::instances::{Instance, InstanceSource as Source, Instances};
 use crate::error::{Error, Result};

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::infer::instances::InstanceSource as Source;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
+use crate::infer::origin::SOFTWARE;
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;
 
@@ -62,6 +63,7 @@ impl InstanceWriter for Rois {
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
+    zip.set_comment(SOFTWARE)?;
     // No time stamp: the same instances give the same file.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)

@@ -100,6 +100,12 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) ->
     Ok(())
 }
 
+/// Whether a file that begins like this is such a table.
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(in crate::low_level::infer) fn is_table(head: &[u8]) -> bool {
+    head.starts_with(COLUMNS.join(",").as_bytes())
+}
+
 /// Writes comma-separated fields, quoted where necessary.
 fn write_line(out: &mut (impl Write + ?Sized), fields: &[String]) -> std::io::Result<()> {
     let field = |f: &String| match f.contains([',', '"', '\r', '\n']) {

@@ -11,6 +11,7 @@ use super::{Ids, ProbabilityFormat, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs};
 use crate::infer::calibration::Calibration;
+use crate::infer::origin::{NPY_HEADER, SOFTWARE};
 use crate::infer::writer::{ResultSink, Writer};
 use crate::io::{Output, PendingFile, PendingHandle};
 
@@ -45,6 +46,8 @@ impl PngFile {
         let mut encoder = png::Encoder::new(file.handle()?, w, h);
         encoder.set_color(color);
         encoder.set_depth(depth);
+        let named = encoder.add_text_chunk("Software".into(), SOFTWARE.into());
+        named.map_err(|e| file.error(e.into()))?;
         if let Some(palette) = palette {
             encoder.set_palette(palette);
         }
@@ -338,5 +341,18 @@ fn npy_header(shape: [usize; 3]) -> std::io::Result<Vec<u8>> {
     let mut header = Vec::new();
     // Only the header is written before the first value; the error for missing values is dropped on purpose.
     drop(npyz::WriteOptions::<f32>::new().default_dtype().shape(dims).writer(&mut header).begin_nd()?);
+    pad(header)
+}
+
+/// A header of version 1 with more spaces before its last line end, as far as [`NPY_HEADER`], by which the file is recognised.
+fn pad(mut header: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    let wrong = || std::io::Error::other("an unexpected NPY header");
+    if header.get(6) != Some(&1) || header.len() > NPY_HEADER || header.pop() != Some(b'\n') {
+        return Err(wrong());
+    }
+    header.resize(NPY_HEADER - 1, b' ');
+    header.push(b'\n');
+    let length = ((NPY_HEADER - 10) as u16).to_le_bytes();
+    header.get_mut(8..10).ok_or_else(wrong)?.copy_from_slice(&length);
     Ok(header)
 }

@@ -1,6 +1,7 @@
 //! TIFF tags for the calibration of results: pixel size and georeference.
 
 use crate::infer::calibration::{Calibration, PixelSizeSource, Resolution, fraction_of};
+use crate::infer::origin::SOFTWARE;
 
 /// A tag of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +37,9 @@ fn doubles(tag: u16, values: &[f64]) -> TiffTag {
     TiffTag { tag, kind: 12, count: values.len() as u64, bytes }
 }
 
-/// Calibration tags of a result with `pages` pages.
+/// Tags of a result with `pages` pages: the program's name and the calibration.
 pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
-    let mut tags = Vec::new();
+    let mut tags = vec![text(305, SOFTWARE.into())];
     let mut resolution = calibration.resolution;
     match &calibration.pixel {
         // In the file's own form: its tags, or ImageJ's unit.

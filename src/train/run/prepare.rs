@@ -11,6 +11,7 @@ use crate::error::{Error, Hint, Message, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
+use crate::infer::paths::is_image_file;
 use crate::model::{Architecture, Model};
 use crate::train::augment::{Augmentation, Augmenter};
 use crate::train::batch::Batcher;
@@ -66,6 +67,14 @@ impl TrainRun {
         if !resume && files.last().exists() {
             let reason = Message::from("there is a run here; resume it (");
             return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
+        }
+        if !resume && let Some(image) = image_in(dir) {
+            let reason = format!("holds images ({image}): a run gets a folder of its own");
+            return Err(Error::file(dir, reason));
+        }
+        if resume && !files.last().exists() {
+            let reason = "holds no checkpoint to resume from: a run that was stopped before its first one starts anew";
+            return Err(Error::file(dir, reason));
         }
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
         let loss = config.loss(&*architecture)?;
@@ -202,7 +211,7 @@ impl TrainRun {
             memory: trainer.device_bytes(),
             resumed: step,
         };
-        Ok(Self {
+        let mut run = Self {
             config,
             files,
             gpu: gpu.clone(),
@@ -220,6 +229,21 @@ impl TrainRun {
             progress,
             sum: 0.0,
             crops: VecDeque::new(),
-        })
+        };
+        if !resume {
+            // The first checkpoint, so that a run can be resumed wherever it is stopped.
+            run.save().await?;
+        }
+        Ok(run)
     }
+}
+
+/// The name of an image in a folder, or of a folder of images there.
+fn image_in(dir: &Path) -> Option<String> {
+    let names = std::fs::read_dir(dir).ok()?.flatten();
+    names.map(|entry| entry.path()).find_map(|path| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let folder = path.is_dir() && ["images", "masks", "labels"].contains(&&name[..]);
+        (folder || path.is_file() && is_image_file(&path)).then_some(name)
+    })
 }
