@@ -6,8 +6,8 @@
     python3 scripts/make_assets.py --unpack models/weights/nuclei_unet.planes nuclei_unet.safetensors
     python3 scripts/make_assets.py --instances            # only the packed files' sections `instances`, from the table below
 
-FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/ and nuclei_unet3p/, each with NAME.safetensors (f32) and
-training.json, as the training recipe of models/README.md writes them.
+FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/ and nuclei_unet3p/, each with NAME.safetensors (f32), as the training
+recipe of models/README.md writes them. A folder that is missing is left out.
 
 Tensors of two or more dimensions (convolutions) become f16. The others (batch normalisation, biases) stay f32. Large
 convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied, with the
@@ -31,7 +31,7 @@ LARGE = 16_384  # elements from which a convolution counts as large
 MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 10)]
 # How instances are found; models/README.md says how these values were chosen.
 INSTANCES = {
-    "nuclei_unet": {"method": "watershed", "seed_depth": 3.0, "threshold": 0.6, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
+    "nuclei_unet": {"method": "offsets", "threshold": 0.55, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
 }
@@ -39,7 +39,9 @@ INSTANCES = {
 
 def described(name, metadata):
     """The metadata with the model's section `instances`."""
-    description = {**json.loads(metadata["unet"]), "instances": INSTANCES[name]}
+    stated = json.loads(metadata["unet"])
+    kept = {k: stated[k] for k in ("arch", "config", "normalisation", "target") if k in stated}
+    description = {"format": 1, **kept, "classes": ["background", "nucleus"], "instances": INSTANCES[name]}
     return {"unet": json.dumps(description, separators=(",", ":"))}
 
 
@@ -165,7 +167,8 @@ def main():
         parser.error("FOLDER_WITH_TRAINED_MODELS is missing")
     args.out.mkdir(parents=True, exist_ok=True)
     for model in MODELS:
-        convert(args.source, args.out, *model)
+        if (args.source / model[0]).is_dir():
+            convert(args.source, args.out, *model)
 
 
 if __name__ == "__main__":

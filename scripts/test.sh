@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU and in a browser.
+# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser and of the C interface.
 #
 #     sh scripts/test.sh
 #
@@ -36,5 +36,8 @@ step cargo test
 # Prints `skipped: ..` last where the browser or its compiler cannot be had.
 step sh scripts/test_web.sh > target/test_web.log || { cat target/test_web.log; exit 1; }
 cat target/test_web.log
+step sh scripts/test_capi.sh > target/test_capi.log || { cat target/test_capi.log; exit 1; }
+cat target/test_capi.log
 printf '== all good\n' >&2
 sed -n '$s/^skipped: /== but the browser was skipped: /p' target/test_web.log >&2
+sed -n '$s/^skipped: /== but of the C interface was skipped: /p' target/test_capi.log >&2

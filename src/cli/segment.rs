@@ -27,8 +27,8 @@ Examples:
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
   unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
                                                  the mean of two models over eight orientations
-  unet segment cells.png -m nuclei -m nuclei-unet++
-                                                 of two built-in models: a sigmoid's p counts as a softmax's 1 - p and p
+  unet segment cells.png -m nuclei-unet++ -m nuclei-unet3+
+                                                 of two built-in models; all of an ensemble must predict the same kind
   unet segment cells.tif --save labels,geojson,csv
                                                  single instances: numbers, outlines for QuPath, a table
   unet segment cells.tif -m my_model.safetensors --save labels --instances watershed --min-area 20,10%

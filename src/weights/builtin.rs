@@ -34,7 +34,7 @@ pub static BUILTIN: &[Builtin] = &[
         name: DEFAULT,
         aliases: &["nuclei-unet"],
         arch: "unet",
-        description: "nuclei in fluorescence microscopy: U-Net, width 16, background and nucleus",
+        description: "nuclei in fluorescence microscopy: U-Net, width 16, for single nuclei",
         packed: unet_wgpu_models::NUCLEI_UNET,
     },
     Builtin {
@@ -90,10 +90,11 @@ mod tests {
 
     #[test]
     fn every_model_is_complete() {
-        for (name, arch, tensors, elements) in [
-            ("nuclei", "unet", 100, 1_945_250),
-            ("nuclei-unet++", "unetpp", 178, 2_267_124),
-            ("nuclei-unet3+", "unet3p", 214, 1_697_717),
+        use InstanceMethod::{Offsets, Watershed};
+        for (name, arch, method, tensors, elements) in [
+            ("nuclei", "unet", Offsets, 100, 1_945_301),
+            ("nuclei-unet++", "unetpp", Watershed, 178, 2_267_124),
+            ("nuclei-unet3+", "unet3p", Watershed, 214, 1_697_717),
         ] {
             let model = find(name).unwrap();
             assert!(model.packed.len() < 4_000_000, "{name}");
@@ -103,7 +104,8 @@ mod tests {
             assert_eq!(m.config["width"], 16);
             assert_eq!(m.classes, ["background", "nucleus"]);
             let instances = m.instances.unwrap();
-            assert_eq!((instances.method, instances.min_area), (Some(InstanceMethod::Watershed), Some(20)));
+            assert_eq!((instances.method, instances.min_area), (Some(method), Some(20)));
+            assert_eq!(m.target.is_some(), method == Offsets);
             assert_eq!(m.normalisation, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) });
             assert_eq!((c.weights.len(), c.weights.parameters()), (tensors, elements), "{name}");
             assert_eq!(c.weights.non_finite(), []);
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn packing_is_lossless() {
         for (name, sha256) in [
-            ("nuclei", "03083c1a43be1292b13698f06cd3225ff5aa9c3d83c7515e53b8ffc806dfbb66"),
+            ("nuclei", "3eb2cbfc3cc7838e1ce723eda76acfdc051534cae007eb8b6fd29cd254f7e8c0"),
             ("nuclei-unet++", "d16974219c08bd56a10f354e8ebe0ff2c41a5e45ae343e300728aff0ac2936f5"),
             ("nuclei-unet3+", "5005480853b2c3703f793613d862df4e81567fa000b14d342814b0dbfc148079"),
         ] {

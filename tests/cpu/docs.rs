@@ -16,9 +16,19 @@ fn read(path: &Path) -> String {
 
 /// The top-level Markdown files, and all of `docs`.
 fn documents() -> Vec<PathBuf> {
-    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "assets/README.md", "assets/fixtures/README.md"];
-    let mut documents: Vec<_> =
-        top.iter().chain(&["models/README.md", "fuzz/README.md"]).map(|name| root().join(name)).collect();
+    let top = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "assets/README.md",
+        "assets/fixtures/README.md",
+    ];
+    let mut documents: Vec<_> = top
+        .iter()
+        .chain(&["models/README.md", "fuzz/README.md", "capi/README.md"])
+        .map(|name| root().join(name))
+        .collect();
     for file in std::fs::read_dir(root().join("docs")).unwrap() {
         let path = file.unwrap().path();
         documents.extend(path.extension().is_some_and(|e| e == "md").then_some(path));
