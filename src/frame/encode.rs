@@ -4,7 +4,7 @@ use super::budget::{Budget, FrameProgress};
 use super::format::{FrameInput, FrameOutput, OutputTarget, Roi};
 use super::job::{Job, texture_placement};
 use super::layout::Layout;
-use super::sized::{Buffers, Pipelines, Sized};
+use super::sized::{Buffers, Pipelines, PreparedSize};
 use super::steps::Placement;
 use crate::clock::Instant;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Frame {
     sessions: Vec<Session>,
     pipelines: Pipelines,
     buffers: Buffers,
-    sizes: Vec<Sized>,
+    sizes: Vec<PreparedSize>,
     job: Option<Job>,
     /// Milliseconds of each dispatch of each network; empty until measured.
     times: Vec<Vec<f64>>,
@@ -67,7 +67,7 @@ impl Frame {
         if let Some(at) = self.sizes.iter().position(|s| s.place == place) {
             return Ok(at);
         }
-        let sized = Sized::new(&self.gpu, &self.layout, &self.pipelines, &self.buffers, &self.sessions, place)?;
+        let sized = PreparedSize::new(&self.gpu, &self.layout, &self.pipelines, &self.buffers, &self.sessions, place)?;
         if self.sizes.len() == MAX_SIZES {
             self.sizes.remove(0);
         }
@@ -235,7 +235,7 @@ impl Frame {
     /// Bytes of device memory held, without the weights that an earlier frame of the model uploaded.
     pub fn device_bytes(&self) -> u64 {
         let sessions: u64 = self.sessions.iter().map(Session::device_bytes).sum();
-        sessions + self.buffers.bytes() + self.sizes.iter().map(Sized::bytes).sum::<u64>()
+        sessions + self.buffers.bytes() + self.sizes.iter().map(PreparedSize::bytes).sum::<u64>()
     }
 }
 
@@ -243,7 +243,7 @@ impl Frame {
 fn record(
     encoder: &mut wgpu::CommandEncoder,
     session: &Session,
-    sized: &Sized,
+    sized: &PreparedSize,
     buffers: &Buffers,
     layout: &Layout,
     part: Range<usize>,

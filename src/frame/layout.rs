@@ -133,8 +133,8 @@ impl Layout {
     /// Bytes of the host's pixels as they are copied: rows apart as texture copies need it.
     pub(super) fn pixel_bytes(&self) -> u64 {
         let row = (self.size[1] * self.input.bytes()).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
-        // A row that begins inside a word takes one word more.
-        (row * self.size[0] + 4 * self.input.channels).next_multiple_of(4) as u64
+        // A row of a plane that begins inside a word takes one word more.
+        ((row + 4 * self.input.channels) * self.size[0]) as u64
     }
 
     /// Number of counts by value, or by half a key.

@@ -52,7 +52,7 @@ impl Ready {
 
 /// A size of image, ready to be recorded.
 #[derive(Debug)]
-pub(super) struct Sized {
+pub(super) struct PreparedSize {
     pub place: Placement,
     /// Position, size and normalisation of the image, as far as they are known: copied ahead of the statistics.
     pub info: wgpu::Buffer,
@@ -61,7 +61,7 @@ pub(super) struct Sized {
     bytes: u64,
 }
 
-impl Sized {
+impl PreparedSize {
     /// Compiles nothing.
     pub(super) fn new(
         gpu: &Gpu,

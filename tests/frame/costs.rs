@@ -61,8 +61,11 @@ fn costs() {
         [recorded, finished, submitted]
     };
     let roi = Roi::of_size(256, 256);
-    let of_frame =
-        median(|| timed(&mut |encoder| frame.encode(encoder, FrameInput::Texture(&input), &targets, roi).unwrap()));
+    let of_frame = median(|| {
+        timed(&mut |encoder: &mut wgpu::CommandEncoder| {
+            frame.encode(encoder, FrameInput::Texture(&input), &targets, roi).unwrap()
+        })
+    });
     println!(
         "frame, {} dispatches of the network: encode, finish, submit {of_frame:.0?} us",
         frame.plans().map(|p| p.dispatches.len()).sum::<usize>()
@@ -71,7 +74,7 @@ fn costs() {
     let plan = Plan::new(&rewrite::optimise(&graph, host.gpu.target()).unwrap(), host.gpu.target()).unwrap();
     let dispatches = plan.dispatches.len();
     let session = Session::new(&host.gpu, plan, model.stored()).unwrap();
-    let of_session = median(|| timed(&mut |encoder| session.encode(encoder)));
+    let of_session = median(|| timed(&mut |encoder: &mut wgpu::CommandEncoder| session.encode(encoder)));
     println!("session, {dispatches} dispatches: encode, finish, submit {of_session:.0?} us");
     println!("a frame: {:.1} ms", frame.measure().unwrap());
     frame.start(FrameInput::Texture(&input), &targets, roi).unwrap();

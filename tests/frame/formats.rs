@@ -123,7 +123,7 @@ fn buffers_are_read_with_their_strides() {
                 SampleFormat::F32 => bytemuck::cast_slice(&samples).to_vec(),
             };
             // A header of one word ahead of the image.
-            let input = host.buffer(&[&[7; 4], &bytes[..]].concat(), 0);
+            let input = host.buffer(&[&[7u8; 4][..], &bytes[..]].concat(), 0);
             let (rw, rh) = (roi.width as usize, roi.height as usize);
             let output = host.buffer(&[], rw * rh * channels * 4);
             let mut encoder = host.encoder();
@@ -136,6 +136,33 @@ fn buffers_are_read_with_their_strides() {
                 assert_eq!(found[(c * rh + y) * rw + x], expected, "{sample:?} {s:?} at {x}, {y}, {c}");
             }
         }
+    }
+}
+
+/// Rows that begin at any byte of a word, as wide as was prepared.
+#[test]
+fn a_rectangle_may_begin_inside_a_word() {
+    let Some(host) = Host::open(true) else { return };
+    let (w, h, stride) = (256, 8, 300);
+    let options = FrameOptions {
+        size: [h, w],
+        exact: vec![],
+        input: PixelFormat::new(SampleFormat::U8, 1),
+        outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
+    };
+    let mut frame = FrameModel::new(&host.gpu, nothing(1, Normalisation::None)).prepare(&options).unwrap();
+    let samples: Vec<u8> = (0..stride * h).map(|i| (i * 7 % 253) as u8).collect();
+    let (input, output) = (host.buffer(&samples, 0), host.buffer(&[], w * h * 4));
+    for x in 0..5 {
+        let mut encoder = host.encoder();
+        let strides = Strides { row: stride, pixel: 1, channel: 1 };
+        let from = BufferInput { buffer: &input, offset: 0, strides };
+        let roi = Roi { x, y: 0, width: w as u32, height: h as u32 };
+        frame.encode(&mut encoder, FrameInput::Buffer(from), &[OutputTarget::buffer(&output)], roi).unwrap();
+        host.submit(encoder);
+        let found: Vec<f32> = bytemuck::pod_collect_to_vec(&host.read_buffer(&output));
+        let expected = (0..w * h).map(|i| f32::from(samples[i / w * stride + i % w + x as usize]));
+        assert_eq!(found, expected.collect::<Vec<f32>>(), "from column {x}");
     }
 }
 
@@ -270,4 +297,47 @@ fn what_does_not_fit_is_an_error() {
     assert!(prepared(vec![]).unwrap_err().contains("0 outputs"));
     assert!(prepared(vec![OutputRequest::texture(class(2))]).unwrap_err().contains("no plane of class 2"));
     assert!(prepared(vec![OutputRequest::texture(FrameOutput::Logits)]).unwrap_err().contains("logits"));
+}
+
+/// Kernels run unchecked; with every index checked they give the same, so none is out of bounds.
+#[test]
+fn no_index_is_out_of_bounds() {
+    let Some(host) = Host::open(true) else { return };
+    let outputs = [
+        FrameOutput::Mask,
+        FrameOutput::Probability { class: 1, format: PlaneFormat::F16 },
+        FrameOutput::Logits,
+        FrameOutput::Overlay(ColourOrder::Rgba),
+    ];
+    let rules =
+        [Normalisation::Percentile { low: 1.0, high: 99.8, clamp: None }, Normalisation::ZScore, Normalisation::MinMax];
+    for (format, texel) in [(F::R8Unorm, 1), (F::R32Float, 4), (F::Rgba16Float, 8)] {
+        for rule in &rules {
+            let run = |gpu: &unet_wgpu::Gpu| {
+                let options = FrameOptions {
+                    size: [H, W],
+                    exact: vec![],
+                    input: PixelFormat::of_texture(format).unwrap(),
+                    outputs: outputs.map(OutputRequest::buffer).to_vec(),
+                };
+                let channels = if texel == 8 { 3 } else { 1 };
+                let mut frame = FrameModel::new(gpu, nothing(channels, rule.clone())).prepare(&options).unwrap();
+                let value = |i: usize| if i % 101 == 7 { f32::NAN } else { (i * i % 253) as f32 * 0.5 };
+                let texels: Vec<u8> = match texel {
+                    1 => (0..W * H).map(|i| (i * i % 253) as u8).collect(),
+                    4 => (0..W * H).flat_map(|i| value(i).to_le_bytes()).collect(),
+                    _ => (0..W * H * 4).flat_map(|i| f16::from_f32(value(i)).to_le_bytes()).collect(),
+                };
+                let input = host.texture(format, W, H, &texels);
+                let buffers = outputs.map(|_| host.buffer(&[], W * (H + 2) * 4 * 3));
+                let targets = buffers.each_ref().map(OutputTarget::buffer);
+                let mut encoder = host.encoder();
+                let roi = Roi::of_size(W as u32, H as u32);
+                frame.encode(&mut encoder, FrameInput::Texture(&input), &targets, roi).unwrap();
+                host.submit(encoder);
+                buffers.map(|b| host.read_buffer(&b))
+            };
+            assert!(run(&host.gpu) == run(&host.gpu.with_checked_shaders()), "{format:?} {rule:?}");
+        }
+    }
 }
