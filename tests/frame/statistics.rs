@@ -59,6 +59,7 @@ pub(super) fn nothing(channels: usize, normalisation: Normalisation) -> Model {
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     let weights = Checkpoint::default().weights;
     Model::with_architecture("nothing", Arc::new(Nothing { channels }), metadata, weights).unwrap()
