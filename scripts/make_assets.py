@@ -11,7 +11,7 @@ recipe of models/README.md writes them. A folder that is missing is left out.
 
 Tensors of two or more dimensions (convolutions) become f16. The others (batch normalisation, biases) stay f32. Large
 convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied, with the
-section `instances` of INSTANCES: how single instances are found.
+sections `instances` of INSTANCES, how single instances are found, and `scale`.
 The safetensors file is then packed without loss as models/README.md describes. The packed bytes depend on the zlib
 version, their content does not.
 """
@@ -35,13 +35,15 @@ INSTANCES = {
     "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
 }
+# Median diameter of the nuclei in the training images, pixels.
+DIAMETER = 20.6
 
 
 def described(name, metadata):
     """The metadata with the model's section `instances`."""
     stated = json.loads(metadata["unet"])
     kept = {k: stated[k] for k in ("arch", "config", "normalisation", "target") if k in stated}
-    description = {"format": 1, **kept, "classes": ["background", "nucleus"], "instances": INSTANCES[name]}
+    description = {"format": 1, **kept, "classes": ["background", "nucleus"], "instances": INSTANCES[name], "scale": {"diameter": DIAMETER}}
     return {"unet": json.dumps(description, separators=(",", ":"))}
 
 

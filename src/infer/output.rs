@@ -7,6 +7,7 @@ mod tags;
 
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use overlay::Display;
+pub(crate) use overlay::TINT;
 pub(crate) use overlay::{Levels, SHOWN, STRETCH, joint, tinted};
 pub use overlay::{OverlaySink, OverlayWriter, write_overlay};
 pub(crate) use sinks::PngFile;
@@ -64,6 +65,7 @@ fn info_of(mask: &Mask) -> BandInfo {
         planes: 0,
         geometry: 0,
         contrast: None,
+        network: None,
     }
 }
 
@@ -105,7 +107,16 @@ pub fn write_probabilities(
     };
     let count = planes.len() / plane;
     let sink = ProbabilitySink::with_format(output, format);
-    let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, geometry: 0, contrast: None };
+    let info = BandInfo {
+        width,
+        height,
+        channels: 0,
+        classes: Vec::new(),
+        planes: count,
+        geometry: 0,
+        contrast: None,
+        network: None,
+    };
     // The number of classes suffices: their names are not written.
     let mut sink: Box<dyn BandSink> = Box::new(sink);
     sink.start(&info)?;

@@ -106,6 +106,7 @@ mod tests {
             let instances = m.instances.unwrap();
             assert_eq!((instances.method, instances.min_area), (Some(method), Some(20)));
             assert_eq!(m.target.is_some(), method == Offsets);
+            assert_eq!(m.scale.unwrap().diameter, Some(20.6));
             assert_eq!(m.normalisation, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) });
             assert_eq!((c.weights.len(), c.weights.parameters()), (tensors, elements), "{name}");
             assert_eq!(c.weights.non_finite(), []);
@@ -120,9 +121,9 @@ mod tests {
     #[test]
     fn packing_is_lossless() {
         for (name, sha256) in [
-            ("nuclei", "3eb2cbfc3cc7838e1ce723eda76acfdc051534cae007eb8b6fd29cd254f7e8c0"),
-            ("nuclei-unet++", "d16974219c08bd56a10f354e8ebe0ff2c41a5e45ae343e300728aff0ac2936f5"),
-            ("nuclei-unet3+", "5005480853b2c3703f793613d862df4e81567fa000b14d342814b0dbfc148079"),
+            ("nuclei", "a3159ea0bff547906e81b9f2dcef91f95250865a0604c14e072e4d2076557e9b"),
+            ("nuclei-unet++", "3bee26bfab9911a22fcf2eea3edc9a1fa6b64caac724ec60fc3db8c5c64325f5"),
+            ("nuclei-unet3+", "4472cf2d2a4de8d69baa672e9ee2f49b50146ccc367f7cebb3a63379db90b6a9"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());
             let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();

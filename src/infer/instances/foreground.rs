@@ -3,7 +3,7 @@
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::mask::{Ids, Mask};
-use crate::infer::{Band, Image};
+use crate::infer::{Band, BandInfo, Image};
 
 /// The largest stored probability: 1.
 const ONE: u16 = u16::MAX;
@@ -52,7 +52,26 @@ impl Foreground {
 }
 
 impl ConnectedComponents {
-    /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called.
+    /// For the rows of an image, or of the network's input if the image is resized for it.
+    pub(crate) fn of_bands(info: &BandInfo, options: &InstanceOptions) -> Result<(Self, Foreground)> {
+        let foreground = Foreground { classes: info.classes.len(), planes: info.planes };
+        let components = match info.network {
+            None => Self::new(info.width, info.height, options)?,
+            Some([height, width]) => Self::new(width, height, options)?.resized(info.width, info.height),
+        };
+        Ok((components, foreground))
+    }
+
+    /// Appends the samples of the next rows of resized instances.
+    pub(crate) fn push_image(&mut self, rows: &Image) -> Result<()> {
+        let mut samples = Vec::new();
+        (0..rows.height()).try_for_each(|y| {
+            rows.window_into(0, y, rows.width(), 1, &mut samples)?;
+            self.push_samples(&samples)
+        })
+    }
+
+    /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called and nothing is resized.
     pub(crate) fn push_band(&mut self, band: &Band, of: Foreground, samples: Option<&Image>) -> Result<()> {
         let pixels = band.width * band.height;
         let planes = band.probabilities.filter(|p| p.len() == pixels * of.planes && of.planes > 0);
