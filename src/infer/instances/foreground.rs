@@ -3,7 +3,7 @@
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::mask::{Ids, Mask};
-use crate::infer::{Band, Image};
+use crate::infer::{Band, BandInfo, Image};
 
 /// The largest stored probability: 1.
 const ONE: u16 = u16::MAX;
@@ -52,6 +52,17 @@ impl Foreground {
 }
 
 impl ConnectedComponents {
+    /// Appends the rows of a band of the image that `info` describes. Fails if the band lacks what the options need, or its
+    /// pixels if [`Self::with_samples`] was called.
+    pub fn push(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
+        let measured = self.samples.is_some();
+        if measured && band.pixels.is_none() {
+            return Err(Error::invalid("instances", "pixels are missing"));
+        }
+        let of = Foreground { classes: info.classes.len(), planes: info.planes };
+        self.push_band(band, of, band.pixels.filter(|_| measured))
+    }
+
     /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called.
     pub(crate) fn push_band(&mut self, band: &Band, of: Foreground, samples: Option<&Image>) -> Result<()> {
         let pixels = band.width * band.height;
