@@ -21,7 +21,7 @@ skip() {
 python=${PYTHON:-$(command -v python3 || true)}
 [ -n "$python" ] || skip "no python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || skip "$("$python" --version) is older than 3.10"
-cargo fetch --locked --manifest-path $manifest >&2 || skip "packages of the bindings cannot be fetched"
+cargo fetch --manifest-path $manifest >&2 || skip "packages of the bindings cannot be fetched"
 
 say "$("$python" --version), in a new environment"
 rm -rf "$build/venv"
@@ -30,12 +30,13 @@ venv=$build/venv/bin/python
 "$venv" -m pip install --quiet 'maturin>=1.9.4,<2' numpy pytest mypy tqdm >&2 ||
     skip "maturin, numpy, pytest, mypy or tqdm cannot be downloaded"
 
-export CARGO_TARGET_DIR="$build" CARGO_INCREMENTAL=0
+# In the folder of `cargo test`: packages that both have are built once.
+export CARGO_TARGET_DIR="$root/target" CARGO_INCREMENTAL=0
 # The build settings that maturin uses, so that the checks reuse its work.
 say "lints"
-PYO3_BUILD_EXTENSION_MODULE=1 cargo clippy --locked --quiet --manifest-path $manifest -- -D warnings
+PYO3_BUILD_EXTENSION_MODULE=1 cargo clippy --quiet --manifest-path $manifest -- -D warnings
 say "pip install ./python"
-PATH="$build/venv/bin:$PATH" MATURIN_PEP517_ARGS="--profile dev --locked" \
+PATH="$build/venv/bin:$PATH" MATURIN_PEP517_ARGS="--profile dev" \
     "$venv" -m pip install --quiet --no-build-isolation ./python >&2
 unset CARGO_TARGET_DIR CARGO_INCREMENTAL
 

@@ -63,8 +63,9 @@ impl Input {
 fn samples<T: Element + Copy>(array: &Bound<'_, PyArrayDyn<T>>) -> PyResult<Vec<T>> {
     let array = array.try_readonly()?;
     Ok(match array.as_slice() {
-        Ok(samples) => samples.to_vec(),
-        Err(_) => array.as_array().iter().copied().collect(),
+        // A slice of columns is contiguous too.
+        Ok(samples) if array.is_c_contiguous() => samples.to_vec(),
+        _ => array.as_array().iter().copied().collect(),
     })
 }
 
@@ -102,8 +103,7 @@ pub(crate) fn read_image<'py>(
     ignore_orientation: bool,
     fill_nan: Option<f32>,
 ) -> PyResult<(Bound<'py, PyAny>, Vec<String>)> {
-    let options =
-        OpenOptions { page, level, pages_as_channels, channels, ignore_orientation, fill_nan, memory: None };
+    let options = OpenOptions { page, level, pages_as_channels, channels, ignore_orientation, fill_nan, memory: None };
     let (image, notes) =
         work::run(py, Observer::None, move |_| unet_wgpu::low_level::infer::read_image(path.as_str(), &options))?;
     let mut shape = vec![image.height(), image.width(), image.channels()];

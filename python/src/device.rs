@@ -64,8 +64,9 @@ pub(crate) fn forget_lost(e: &Error) {
 /// Sets the folder of compiled pipelines and tuned choices; `None` for none. Devices opened before keep theirs.
 #[pyfunction]
 #[pyo3(signature = (folder))]
-pub(crate) fn set_cache_folder(folder: Option<PathBuf>) {
-    opened().get_or_insert_default().cache = folder;
+pub(crate) fn set_cache_folder(py: Python<'_>, folder: Option<PathBuf>) {
+    // Another thread may be opening a device.
+    py.detach(|| opened().get_or_insert_default().cache = folder);
 }
 
 /// All devices as a JSON array; the last is the CPU reference.
@@ -81,12 +82,13 @@ pub(crate) fn devices(py: Python<'_>) -> PyResult<String> {
             unet_wgpu::wgpu::DeviceType::Cpu => "software rendering on the CPU",
             unet_wgpu::wgpu::DeviceType::Other => "unknown",
         };
+        let driver = format!("{} {}", a.info.driver, a.info.driver_info);
         list.push(json!({
             "device": a.index.to_string(),
             "name": a.info.name,
             "type": kind,
             "backend": format!("{:?}", a.info.backend),
-            "driver": [&a.info.driver[..], &a.info.driver_info[..]].join(" ").trim(),
+            "driver": driver.trim(),
             "f16": a.features.contains(unet_wgpu::wgpu::Features::SHADER_F16),
             "buffer_bytes": a.limits.max_buffer_size,
             "auto": a.chosen,

@@ -49,7 +49,12 @@ fn make(py: Python<'_>, e: &Error) -> PyResult<PyErr> {
         Error::File { path, reason } => {
             attributes.set_item("path", path.to_string_lossy())?;
             attributes.set_item("reason", text(reason))?;
-            "InvalidFileError"
+            // `ENOENT` as `open` reports it.
+            let missing = reason.to_string().starts_with("no such file");
+            if missing {
+                attributes.set_item("errno", 2)?;
+            }
+            if missing { "MissingFileError" } else { "InvalidFileError" }
         }
         Error::Invalid { what, reason } => {
             attributes.set_item("what", text(what))?;

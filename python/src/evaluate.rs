@@ -38,8 +38,8 @@ pub(crate) fn evaluate(
 ) -> PyResult<String> {
     let model = model.inner.clone();
     work::run(py, Observer::of(progress), move |progress| {
-        let kind = ground_truth
-            .map(|instances| if instances { GroundTruthKind::Instances } else { GroundTruthKind::Classes });
+        let kind =
+            ground_truth.map(|instances| if instances { GroundTruthKind::Instances } else { GroundTruthKind::Classes });
         let data = Dataset::open_as(&folder, kind)?;
         let backend = device::open(&device, &precision)?;
         let (device, name, classes) = (backend.describe(), model.name.clone(), model.classes());

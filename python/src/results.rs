@@ -36,6 +36,8 @@ pub(crate) struct Results {
     fallback: Option<String>,
     notes: Vec<String>,
     left_whole: Vec<String>,
+    /// Number of instances.
+    count: usize,
     pixel_size: Option<[f64; 2]>,
     instances: Measured,
 }
@@ -74,6 +76,7 @@ impl Results {
             fallback: run.fallback,
             notes: run.notes.iter().map(text).collect(),
             left_whole,
+            count: instances.as_ref().map_or(0, Instances::count),
             pixel_size,
             instances: Measured { instances: Arc::new(Mutex::new(instances)), channels: info.channels },
         })

@@ -11,10 +11,10 @@ use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu::{Error, Result};
 
 use crate::array::Input;
+use crate::device;
 use crate::model::Model;
 use crate::results::{Results, Segmented};
 use crate::sink::Collector;
-use crate::device;
 use crate::work::{self, Observer};
 
 /// Models on a device. Calls from several threads run one after another.
@@ -37,7 +37,13 @@ struct Request {
 impl Segmenter {
     #[new]
     #[pyo3(signature = (models, *, device, precision, tta))]
-    fn new(py: Python<'_>, models: Vec<PyRef<'_, Model>>, device: String, precision: String, tta: String) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        models: Vec<PyRef<'_, Model>>,
+        device: String,
+        precision: String,
+        tta: String,
+    ) -> PyResult<Self> {
         let models: Vec<unet_wgpu::Model> = models.iter().map(|m| m.inner.clone()).collect();
         let (segmenter, device) = work::run(py, Observer::None, move |_| {
             let ensemble = Ensemble::new(models)?.with_tta(tta.parse()?);
@@ -89,7 +95,8 @@ impl Segmenter {
             // It may have taken a while until another thread was done.
             progress.report(0.0)?;
             let result = request.run(&mut segmenter, input, |fraction| progress.report(fraction));
-            let mut segmented = result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
+            let mut segmented =
+                result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
             if let Some(path) = path {
                 let pixel = calibration_of(path.as_str(), &read, None)?.pixel;
                 segmented.pixel_size = pixel.map(|p| [p.x, p.y]);

@@ -55,8 +55,10 @@ pub(crate) fn train(
 ) -> PyResult<(&'static str, u64)> {
     let init = init.map(|model| model.inner.clone());
     work::run(py, Observer::Events(events), move |progress| {
-        let config: TrainConfig =
-            serde_json::from_str(&config).map_err(|e| Error::invalid("training configuration", e.to_string()))?;
+        let wrong = |e: serde_json::Error| Error::invalid("training configuration", e.to_string());
+        // By way of a value: an error without a line of JSON that nobody wrote.
+        let config: Value = serde_json::from_str(&config).map_err(wrong)?;
+        let config: TrainConfig = serde_json::from_value(config).map_err(wrong)?;
         let Backend::Gpu(gpu) = device::open(&device, "f32")? else {
             return Err(Error::invalid("device `cpu`", "the CPU reference is far too slow to train on; choose a GPU"));
         };

@@ -18,7 +18,7 @@ IMAGES = sorted((ROOT / "assets" / "images").glob("*.png"))
 
 @pytest.fixture(scope="session")
 def program():
-    """Runs the program `unet`, that of UNET_PROGRAM or of a debug build; returns its lines of JSON."""
+    """Runs the program `unet`, that of UNET_PROGRAM or of a debug build; returns its document, or list of lines, of JSON."""
     path = Path(os.environ.get("UNET_PROGRAM") or ROOT / "target" / "debug" / "unet")
     if not path.exists():
         pytest.skip(f"{path} is not built")
@@ -26,7 +26,10 @@ def program():
     def run(*arguments):
         command = [str(path), *map(str, arguments), "--json", "-q"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")] or json.loads(done.stdout)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError:
+            return [json.loads(line) for line in done.stdout.splitlines()]
 
     return run
 

@@ -11,7 +11,6 @@ from unet_wgpu import Model, segment
 def test_inspect_is_the_programs(program):
     for name in ["nuclei", "nuclei-unet3+"]:
         theirs = program("inspect", name)
-        theirs = theirs[0] if isinstance(theirs, list) else theirs
         ours = Model.open(name).inspect()
         shared = ours.keys() & theirs.keys() - {"receptive_field", "import"}
         assert len(shared) >= 14
@@ -35,6 +34,56 @@ def test_convert(cells, tmp_path):
         Model.open(again).convert(again)
     with pytest.raises(unet_wgpu.InvalidFileError, match="extension"):
         model.convert(tmp_path / "nuclei.h5")
+
+
+def state_dict(path):
+    """The tensors of a safetensors file."""
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    types = {"F32": np.float32, "I64": np.int64}
+    return {
+        name: np.frombuffer(raw, types[t["dtype"]], offset=start + t["data_offsets"][0], count=int(np.prod(t["shape"])))
+        .reshape(t["shape"])
+        for name, t in header.items()
+        if name != "__metadata__"
+    }
+
+
+def test_from_torch(cells, tmp_path):
+    path = tmp_path / "nuclei.safetensors"
+    Model.open("nuclei").convert(path)
+    state = state_dict(path)
+    model = Model.from_torch(state)
+    assert model.in_channels == 1 and model.assumed
+    rule = "percentile:1,99.8:0,1.5"
+    expected = segment(cells, "nuclei", probability=True)
+    found = model.segment(cells, normalise=rule, probability=True)
+    np.testing.assert_array_equal(found.probability, expected.probability)
+    assert str(tmp_path) not in model.name
+
+    class Module:
+        def state_dict(self):
+            return state
+
+    np.testing.assert_array_equal(Model.from_torch(Module()).segment(cells, normalise=rule).mask, expected.mask)
+    with pytest.raises(ValueError, match="int is neither a torch module nor a state dict"):
+        Model.from_torch(3)
+    with pytest.raises(ValueError, match="`a`: str is no tensor"):
+        Model.from_torch({"a": "b"})
+    del state[next(k for k in state if k.endswith("conv1.weight"))]
+    with pytest.raises(unet_wgpu.UnetError, match="conv1.weight|names"):
+        Model.from_torch(state)
+
+
+def test_from_a_torch_module(cells, tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "nuclei.safetensors"
+    Model.open("nuclei").convert(path)
+    state = {name: torch.tensor(value) for name, value in state_dict(path).items()}
+    rule = "percentile:1,99.8:0,1.5"
+    found = Model.from_torch(state).segment(cells, normalise=rule)
+    np.testing.assert_array_equal(found.mask, segment(cells).mask)
 
 
 def test_a_replaced_file_is_read_again(cells, tmp_path):
@@ -81,7 +130,6 @@ def test_evaluate_is_the_programs(program, tmp_path):
         np.save(tmp_path / "images" / f"image_{i:06}.npy", image)
         np.save(tmp_path / "labels" / f"image_{i:06}.npy", labels)
     theirs = program("eval", "--data", tmp_path)
-    theirs = theirs[0] if isinstance(theirs, list) else theirs
     ours = unet_wgpu.evaluate(pairs)
     assert ours["objects"]["true"] == 12
     for key in ours.keys() - {"device", "model", "notes"}:
@@ -92,7 +140,7 @@ def test_evaluate_is_the_programs(program, tmp_path):
     assert "objects" not in as_masks and as_masks["mean_dice"] == ours["mean_dice"]
 
 
-SMALL = {"steps": 4, "eval_every": 2, "crop": 32, "batch": 2, "config": {"width": 4, "depth": 2}, "seed": 3}
+SMALL = {"steps": 4, "eval_every": 2, "crop": 32, "batch": 2, "config": {"width": 4, "depth": 2, "padding": "same"}, "seed": 3}
 
 
 def test_train(tmp_path):

@@ -2,12 +2,11 @@
 
 import csv
 import io
-import json
-import subprocess
 
 import numpy as np
 import pytest
 import unet_wgpu
+from conftest import IMAGES
 from unet_wgpu import read_image, segment
 
 
@@ -28,11 +27,12 @@ def test_labels_and_table_are_the_programs(program, demo, tmp_path):
         np.testing.assert_allclose(table[name], [float(r[name]) for r in rows], atol=6e-4, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"tta": "flips"}, {"exact": True, "tile": 96}, {"instances": {"min_area": 200}}])
-def test_options_are_the_programs(program, demo, tmp_path, options):
+@pytest.mark.parametrize("options", [{"tta": "flips"}, {"exact": True, "tile": 320}, {"instances": {"min_area": 200}}])
+def test_options_are_the_programs(program, tmp_path, options):
+    demo = IMAGES[0]
     arguments = {
         "tta": ["--tta", "flips"],
-        "exact": ["--exact", "--tile", "96"],
+        "exact": ["--exact", "--tile", "320"],
         "instances": ["--min-area", "200"],
     }[next(iter(options))]
     program("segment", demo, "-o", tmp_path, "--save", "labels", *arguments)
@@ -166,8 +166,8 @@ def test_methods_of_instances(cells):
 def test_memory_and_tiles(cells):
     big = np.tile(cells, (4, 4))
     whole = segment(big, exact=True)
-    tiled = segment(big, exact=True, tile=160)
-    assert whole.tiles != tiled.tiles and max(tiled.tile) <= 160
+    tiled = segment(big, exact=True, tile=256)
+    assert whole.tiles != tiled.tiles and max(tiled.tile) <= 256
     np.testing.assert_array_equal(whole.labels, tiled.labels)
     assert segment(big, memory="64M").count == whole.count
     with pytest.raises(MemoryError) as caught:

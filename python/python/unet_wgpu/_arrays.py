@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import _native
+from ._arguments import channel_list, finite, whole
 from ._errors import ImageShapeError, ImageTypeError
 
 if TYPE_CHECKING:
@@ -36,8 +39,10 @@ def as_image(image: Any, in_channels: int | None = None) -> str | NDArray[Any]:
 
 
 def _array(image: Any) -> NDArray[Any]:
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        raise ImageTypeError("image: is a masked array; say what masked pixels are: pass image.filled(value)")
     if isinstance(image, np.ndarray):
-        return image
+        return np.asarray(image)
     if hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return np.asarray(image)
     if hasattr(image, "__dlpack__"):
@@ -47,7 +52,10 @@ def _array(image: Any) -> NDArray[Any]:
             return np.asarray(image)
         except ValueError as e:
             raise ImageTypeError(f"image: the list is not an array: {e}") from None
-    raise ImageTypeError(f"image: {type(image).__name__} is neither an array nor a path")
+    try:
+        return np.asarray(memoryview(image))
+    except TypeError:
+        raise ImageTypeError(f"image: {type(image).__name__} is neither an array nor a path") from None
 
 
 def _samples(array: NDArray[Any]) -> NDArray[Any]:
@@ -91,7 +99,7 @@ def coordinates(image: Any) -> tuple[tuple[Any, Any], dict[Any, Any]]:
 def read_image(
     path: str | os.PathLike[str],
     *,
-    channels: list[int] | None = None,
+    channels: Sequence[int] | None = None,
     page: int = 0,
     level: int = 0,
     pages_as_channels: bool = False,
@@ -107,7 +115,7 @@ def read_image(
     ----------
     path : str or path-like
         The file.
-    channels : list of int, optional
+    channels : sequence of int, optional
         Channels to read, in this order, counted from 0.
     page : int, default 0
         The page of a TIFF file, or plane of a stack, counted from 0.
@@ -132,10 +140,13 @@ def read_image(
     InvalidFileError
         If it is no image that can be read, or has no such page, level or channel.
     """
-    from . import _native
-
-    options = {"pages_as_channels": pages_as_channels, "ignore_orientation": ignore_orientation}
     array, _notes = _native.read_image(
-        os.fsdecode(path), channels=channels, page=page, level=level, fill_nan=fill_nan, **options
+        os.fsdecode(path),
+        channels=channel_list(channels),
+        page=whole("page", page),
+        level=whole("level", level),
+        pages_as_channels=pages_as_channels,
+        ignore_orientation=ignore_orientation,
+        fill_nan=finite("fill_nan", fill_nan),
     )
     return array

@@ -68,7 +68,17 @@ class FileAccessError(UnetError, OSError):
 
 
 class MissingFileError(FileAccessError, FileNotFoundError):
-    """A file does not exist."""
+    """A file does not exist.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    reason : str
+        More about it, if there is more.
+    """
+
+    reason: str = ""
 
 
 class ParameterError(UnetError, ValueError):

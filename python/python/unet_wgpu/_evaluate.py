@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _folder, _native, _segment
+from . import _folder, _native
+from ._arguments import bytes_of, channel_list, finite, invalid, observer, settings_of
 from ._device import prepare
+from ._segment import model_of
 
 if TYPE_CHECKING:
     from ._model import Model
@@ -85,7 +87,7 @@ def evaluate(
 
 def _kind(ground_truth: str) -> bool:
     if ground_truth not in _folder.KINDS:
-        raise _folder.invalid("ground_truth", f"{ground_truth!r} is not 'labels' or 'masks'")
+        raise invalid("ground_truth", f"{ground_truth!r} is not 'labels' or 'masks'")
     return ground_truth == "labels"
 
 
@@ -105,18 +107,18 @@ def _run(
 ) -> dict[str, Any]:
     prepare()
     text = _native.evaluate(
-        _segment.model_of(model)._native,
+        model_of(model)._native,
         str(folder),
         device=device,
         precision=precision,
-        instances=_segment.settings_of(instances),
+        instances=settings_of(instances),
         ground_truth=kind,
-        channels=None if channels is None else [int(c) for c in channels],
-        fill_nan=fill_nan,
+        channels=channel_list(channels),
+        fill_nan=finite("fill_nan", fill_nan),
         ignore=ignore,
         iou=None if iou is None else [float(t) for t in iou],
-        memory=_segment.bytes_of(memory),
-        progress=_segment.observer(progress),
+        memory=bytes_of(memory),
+        progress=observer(progress),
     )
     scores: dict[str, Any] = json.loads(text)
     return scores

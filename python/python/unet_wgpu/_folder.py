@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import _arrays
-from ._errors import ImageShapeError, ImageTypeError, InvalidArgumentError
+from ._arguments import invalid
+from ._errors import ImageShapeError, ImageTypeError
 
 #: The folder of each kind of ground truth.
 KINDS = {"labels": "labels", "masks": "masks"}
@@ -53,10 +54,3 @@ def _ground_truth(truth: Any, index: int) -> np.ndarray[Any, Any]:
     if numbers.dtype.kind not in "uib":
         raise ImageTypeError(f"ground truth {index}: dtype {numbers.dtype} is not of integers")
     return numbers
-
-
-def invalid(what: str, reason: str) -> InvalidArgumentError:
-    """The exception about an argument."""
-    error = InvalidArgumentError(f"{what}: {reason}")
-    error.what, error.reason = what, reason
-    return error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _arrays, _native, _segment
+from . import _arrays, _native, _torch
+from ._arguments import bytes_of, channel_list, finite, json_of, observer, settings_of, whole
 from ._device import prepare
 from ._segment import Segmentation
 
@@ -63,7 +66,35 @@ class Model:
         ParameterError, UnsupportedModelError
             If the checkpoint does not suit its network.
         """
-        return cls(_native.Model.open(os.fsdecode(model), _segment.json_of("settings", settings or {})))
+        return cls(_native.Model.open(os.fsdecode(model), json_of("settings", settings or {})))
+
+    @classmethod
+    def from_torch(cls, module: Any, *, settings: Mapping[str, Any] | None = None) -> Self:
+        """Take over a torch module of a known network.
+
+        Parameters
+        ----------
+        module : torch.nn.Module or dict
+            A module whose parameters have the names of a program that :meth:`open` understands (docs/models.md), or its state
+            dict: torch tensors on any device, or numpy arrays. Weights are copied.
+        settings : dict, optional
+            What a state dict does not say, as for :meth:`open`.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it is no state dict, or a setting is wrong.
+        InvalidFileError, ParameterError
+            If the names are those of no known network, or parameters do not suit it.
+        """
+        with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as folder:
+            path = Path(folder) / "state_dict.safetensors"
+            path.write_bytes(_torch.safetensors(_torch.state_of(module)))
+            return cls.open(path, settings=settings)
 
     @property
     def name(self) -> str:
@@ -104,7 +135,7 @@ class Model:
         >>> import unet_wgpu
         >>> about = unet_wgpu.Model.open("nuclei").inspect()
         >>> about["arch"], about["parameters"], about["receptive_field"]["pixels"]
-        ('unet', 1942306, 188)
+        ('unet', 1942306, 204)
         """
         about: dict[str, Any] = json.loads(self._native.inspect(None if size is None else (size[0], size[1])))
         return about
@@ -159,18 +190,18 @@ class Model:
         segmenter = self._on(device, precision, tta)
         results = segmenter.segment(
             source,
-            channels=None if channels is None else [int(c) for c in channels],
-            fill_nan=fill_nan,
-            page=page,
-            instances=_segment.settings_of(instances),
+            channels=channel_list(channels),
+            fill_nan=finite("fill_nan", fill_nan),
+            page=whole("page", page),
+            instances=settings_of(instances),
             probability=probability,
-            tile=tile,
-            memory=_segment.bytes_of(memory),
+            tile=None if tile is None else whole("tile", tile, 1),
+            memory=bytes_of(memory),
             exact=exact,
             blend=blend,
-            batch=batch,
+            batch=whole("batch", batch, 1),
             normalise=normalise,
-            progress=_segment.observer(progress),
+            progress=observer(progress),
         )
         is_labelled = isinstance(getattr(image, "dims", None), tuple) and hasattr(image, "coords")
         return Segmentation(results, segmenter.device, image if is_labelled else None)

@@ -6,6 +6,21 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Measured",
+    "Model",
+    "Results",
+    "Segmenter",
+    "__version__",
+    "devices",
+    "evaluate",
+    "join_stragglers",
+    "read_image",
+    "selftest",
+    "set_cache_folder",
+    "train",
+]
+
 __version__: str
 
 @final
@@ -75,6 +90,8 @@ class Results:
     def notes(self) -> list[str]: ...
     @property
     def left_whole(self) -> list[str]: ...
+    @property
+    def count(self) -> int: ...
     @property
     def pixel_size(self) -> list[float] | None: ...
     @property

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _arrays, _native
-from ._errors import InvalidArgumentError, NotRequestedError
+from ._arguments import invalid
+from ._errors import NotRequestedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._model import Model
-
-_UNITS = {"": 0, "b": 0, "k": 10, "kb": 10, "kib": 10, "m": 20, "mb": 20, "mib": 20, "g": 30, "gb": 30, "gib": 30}
 
 
 class Segmentation:
@@ -83,7 +81,9 @@ class Segmentation:
     @property
     def count(self) -> int:
         """The number of instances."""
-        return int(self.labels.max())
+        if self._results.labels is None:
+            raise NotRequestedError("count: instances were switched off by instances=False")
+        return self._results.count
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Measure the instances.
@@ -132,10 +132,10 @@ class Segmentation:
         xarray.Dataset
             Variables ``mask``, and if they were computed ``labels`` and ``probability`` (with the axis ``class``).
         """
-        import xarray
+        import xarray  # type: ignore[import-not-found, unused-ignore]
 
         axes, coords = (("y", "x"), {}) if self._image is None else _arrays.coordinates(self._image)
-        data = {"mask": (axes, self.mask)}
+        data: dict[str, tuple[tuple[Any, ...], NDArray[Any]]] = {"mask": (axes, self.mask)}
         if self._results.labels is not None:
             data["labels"] = (axes, self._results.labels)
         if self._results.probability is not None:
@@ -146,72 +146,6 @@ class Segmentation:
         height, width = self.mask.shape
         found = "" if self._results.labels is None else f", {self.count} instances"
         return f"<Segmentation of {height}x{width} pixels{found}, classes {', '.join(self.classes)}>"
-
-
-def bytes_of(memory: int | str) -> int:
-    """A size in bytes, also as "512M" or "2G"."""
-    if isinstance(memory, str):
-        number = memory.rstrip("bBkKmMgGiI")
-        unit = memory[len(number) :].lower()
-        try:
-            memory = int(float(number) * (1 << _UNITS[unit]))
-        except (KeyError, ValueError, OverflowError):
-            raise _invalid("memory", f"{memory!r} is not a size such as 2**30, '512M' or '2G'") from None
-    size = int(memory)
-    if not 0 < size < 2**64:
-        raise _invalid("memory", f"{size} is not a number of bytes above 0")
-    return size
-
-
-def settings_of(instances: bool | str | Mapping[str, Any]) -> str | None:
-    """Settings of instances as JSON; None if they are not requested."""
-    if isinstance(instances, bool) or instances is None:
-        return "{}" if instances or instances is None else None
-    if isinstance(instances, str):
-        instances = {"method": instances}
-    if not isinstance(instances, Mapping):
-        raise _invalid("instances", f"{instances!r} is not True, False, a method or a dict of settings")
-    return json_of("instances", instances)
-
-
-def json_of(what: str, value: Mapping[str, Any]) -> str:
-    """A mapping as JSON; numpy's numbers are numbers."""
-
-    def number(item: Any) -> Any:
-        if isinstance(item, (np.generic, np.ndarray)):
-            return item.tolist()
-        if isinstance(item, os.PathLike):
-            return os.fspath(item)
-        raise TypeError(f"{type(item).__name__} {item!r}")
-
-    try:
-        return json.dumps(dict(value), default=number, allow_nan=False)
-    except (TypeError, ValueError) as e:
-        raise _invalid(what, f"cannot be passed on: {e}") from None
-
-
-def observer(progress: Any) -> Callable[[float], object] | None:
-    """A function of the fraction done, from a function or a tqdm bar."""
-    if progress is None:
-        return None
-    if hasattr(progress, "update"):
-        done = 0.0
-
-        def advance(fraction: float) -> None:
-            nonlocal done
-            progress.update(fraction - done)
-            done = fraction
-
-        return advance
-    if callable(progress):
-        return progress  # type: ignore[no-any-return]
-    raise _invalid("progress", f"{type(progress).__name__} is neither a function nor a bar with `update`")
-
-
-def _invalid(what: str, reason: str) -> InvalidArgumentError:
-    error = InvalidArgumentError(f"{what}: {reason}")
-    error.what, error.reason = what, reason
-    return error
 
 
 def _identity(name: str) -> tuple[int, int] | None:
@@ -237,7 +171,7 @@ def model_of(model: Any) -> Model:
     if isinstance(model, Model):
         return model
     if not isinstance(model, (str, os.PathLike)):
-        raise _invalid("model", f"{type(model).__name__} is neither a Model nor a name nor a path")
+        raise invalid("model", f"{type(model).__name__} is neither a Model nor a name nor a path")
     name = os.fsdecode(model)
     return _opened(name, _identity(name))
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _folder, _native, _segment
+from . import _folder, _native
+from ._arguments import invalid, json_of
 from ._device import prepare
 from ._model import Model
+from ._segment import model_of
 
 
 class _Stop(Exception):
@@ -34,15 +36,15 @@ def train(
     options = dict(config or {})
     data = dict(options.pop("data", {}))
     if resume and out is None:
-        raise _folder.invalid("resume", "needs the folder of the run in `out`")
+        raise invalid("resume", "needs the folder of the run in `out`")
     with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as temporary:
         if isinstance(images, (str, os.PathLike)):
             if labels is not None:
-                raise _folder.invalid("labels", "are in the folder of the data set; pass arrays for both, or the folder alone")
+                raise invalid("labels", "are in the folder of the data set; pass arrays for both, or the folder alone")
             data["folder"] = os.fsdecode(images)
         else:
             if labels is None:
-                raise _folder.invalid("labels", "are missing: pass one array per image, or the folder of a data set")
+                raise invalid("labels", "are missing: pass one array per image, or the folder of a data set")
             folder = Path(temporary) / "data"
             _folder.write(folder, _pairs(images, labels), ground_truth)
             data["folder"] = str(folder)
@@ -60,10 +62,10 @@ def _pairs(images: Iterable[Any], labels: Iterable[Any]) -> Iterator[tuple[Any, 
     for count, image in enumerate(images):
         truth = next(truths, missing)
         if truth is missing:
-            raise _folder.invalid("labels", f"there are {count}, and more images")
+            raise invalid("labels", f"there are {count}, and more images")
         yield image, truth
     if next(truths, missing) is not missing:
-        raise _folder.invalid("labels", f"there are more than images, of which there are {count + 1}")
+        raise invalid("labels", f"there are more than images, of which there are {count + 1}")
 
 
 def _run(
@@ -81,10 +83,10 @@ def _run(
     prepare()
     try:
         _native.train(
-            _segment.json_of("config", config),
+            json_of("config", config),
             str(run),
             resume=resume,
-            init=None if init is None else _segment.model_of(init)._native,
+            init=None if init is None else model_of(init)._native,
             device=device,
             events=tell,
         )
