@@ -1,7 +1,7 @@
 //! `unet convert`
 
 use super::models::{SetArgs, is_onnx};
-use super::{Common, output};
+use super::{Common, output, values};
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -21,6 +21,8 @@ Examples:
   unet convert nuclei nuclei.onnx             with free batch and image size
   unet convert nuclei.onnx again.safetensors
   unet convert cells.safetensors small.safetensors --f16
+  unet convert cells.safetensors sized.safetensors --diameter 20.5
+                                              states the size of its instances, for `unet segment --diameter`
 
 IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx written by this command. OUT is .safetensors (or
 .safetensors.gz, compressed) or .onnx (opset 17). Settings that a checkpoint lacks are assumed from its source and printed;
@@ -37,6 +39,12 @@ pub(super) struct Convert {
     /// Store convolution weights as 16-bit floats (.safetensors only)
     #[arg(long)]
     f16: bool,
+    /// State the median diameter in pixels of the instances that the model was trained on
+    #[arg(long, value_name = "PIXELS", value_parser = values::positive)]
+    diameter: Option<f64>,
+    /// State the pixel size in micrometres that the model was trained on
+    #[arg(long, value_name = "UM", value_parser = values::positive)]
+    pixel_size: Option<f64>,
 }
 
 impl Convert {
@@ -53,7 +61,13 @@ impl Convert {
         if model.package().is_some_and(|p| !p.post.is_empty()) {
             common.note("  note: the package's postprocessing is not converted");
         }
-        let model = model.unpackaged();
+        let mut model = model.unpackaged();
+        if self.diameter.is_some() || self.pixel_size.is_some() {
+            let mut scale = model.metadata.scale.unwrap_or_default();
+            scale.diameter = self.diameter.or(scale.diameter);
+            scale.pixel_size = self.pixel_size.or(scale.pixel_size);
+            model.metadata.scale = Some(scale);
+        }
         if !to_onnx && model.architecture.id() == "onnx" {
             let reason = "holds an ONNX network of another program; only the three architectures have native files";
             return Err(Error::file(&self.input, reason));

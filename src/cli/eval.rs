@@ -3,8 +3,9 @@
 use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::{GroundTruthArgs, ReadArgs};
+use super::scale::{ScaleArgs, brief};
 use super::segment::memory;
-use super::segment_group::{about, progress_bar};
+use super::segment_group::{about, progress_bar, short};
 use super::{Common, hints, output};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::low_level::infer::source::InMemory;
 use unet_wgpu::low_level::infer::{
-    LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
+    LabelOptions, SegmentOptions, Segmenter, calibration_of, check_channels, check_writable, write_atomically,
 };
 use unet_wgpu::low_level::train::evaluate::InstanceScores;
 use unet_wgpu::low_level::train::metrics::{AP_THRESHOLDS, Classes, Measure};
@@ -72,6 +73,8 @@ pub(super) struct Eval {
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
     #[command(flatten)]
+    scale: ScaleArgs,
+    #[command(flatten)]
     instances: InstanceArgs,
 }
 
@@ -127,16 +130,31 @@ impl Eval {
             .with_memory(self.memory)
             .with_instances((self.objects != GroundTruthFiles::None).then_some(requested));
         let count = data.pairs().len();
+        let trained = segmenter.model().metadata.scale;
+        self.scale.of(None, trained).check(trained)?;
+        let mut factors: Vec<f64> = Vec::new();
         let scores = evaluate(&data, classes, &options, |i, pair, image| {
             check_channels(&pair.image, &InMemory::borrowed(image), segmenter.model().architecture.in_channels())?;
             let bar = progress_bar(common, &pair.image, i + 1, count);
+            let pixel = match self.scale.needs_pixel_size(trained) {
+                true => calibration_of(&pair.image, &options.read, self.scale.pixel_size)?
+                    .pixel
+                    .map(|p| [p.x, p.y].map(short)),
+                false => None,
+            };
+            let segment = segment.clone().with_scale(self.scale.of(pixel, trained));
             let result = segmenter.segment(image, &segment, |done| {
                 bar.set_position((done * 1000.0) as u64);
                 Ok(())
             });
             bar.finish_and_clear();
+            factors.extend(result.iter().flat_map(|r| r.scale));
             result.map_err(|e| about(&pair.image, e))
         })?;
+        let range = factors.iter().fold([f64::INFINITY, 0.0f64], |[low, high], &f| [low.min(f), high.max(f)]);
+        if range != [1.0; 2] {
+            common.note(&format!("images were resized for the model by {} to {}", brief(range[0]), brief(range[1])));
+        }
         for (note, n) in &scores.notes {
             common.note(&format!("{n} of {count} images: {}", hints::text(note)));
         }
@@ -148,6 +166,7 @@ impl Eval {
             if self.objects != GroundTruthFiles::None {
                 document.insert("objects_by".into(), json!(found.to_string()));
             }
+            document.insert("scale".into(), json!(range));
             document.insert("device".into(), json!(device));
             document.insert("model".into(), json!(self.model));
             document.insert("data".into(), json!(self.data.to_string_lossy()));

@@ -24,6 +24,7 @@ fn option(hint: &Hint) -> String {
         Hint::FillNan => "--fill-nan VALUE".into(),
         Hint::IgnoreOrientation => "--ignore-orientation".into(),
         Hint::BlendGaussian => "--blend gaussian".into(),
+        Hint::SetScale => "--scale FACTOR".into(),
         Hint::UseCpu => "--device cpu".into(),
         Hint::SetModelOptions => "--set".into(),
         Hint::SetModelOption { key, value: None } => format!("--set {key}"),

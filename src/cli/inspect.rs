@@ -240,6 +240,12 @@ impl<'a> Report<'a> {
                 Ok(options) => writeln!(t, "instances     {options}{whose}"),
                 Err(e) => writeln!(t, "instances     {}", hints::error_text(&e)),
             };
+            if let Some(scale) = m.metadata.scale {
+                let diameter = scale.diameter.map(|d| format!("instances of {d} pixels (median diameter)"));
+                let pixel = scale.pixel_size.map(|p| format!("pixels of {p} um"));
+                let stated: Vec<String> = diameter.into_iter().chain(pixel).collect();
+                let _ = writeln!(t, "trained on    {}", stated.join(", "));
+            }
         }
         let rule = a.size_rule();
         let _ = match a.fixed_size() {
@@ -308,6 +314,7 @@ impl<'a> Report<'a> {
             "normalisation": self.model.map(|m| json!(m.metadata.normalisation)),
             "target": self.model.and_then(|m| m.metadata.target).map(|t| t.to_string()),
             "instances": self.model.and_then(|m| m.metadata.instances.as_ref()),
+            "scale": self.model.and_then(|m| m.metadata.scale),
             "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
             "cannot_segment": a.unfit(),
             "receptive_field": self.field.as_ref().ok(),

@@ -24,6 +24,7 @@ mod models;
 mod output;
 mod reading;
 mod run;
+mod scale;
 mod segment;
 mod segment_group;
 mod selftest;

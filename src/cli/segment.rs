@@ -3,6 +3,7 @@
 use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::ReadArgs;
+use super::scale::ScaleArgs;
 use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
 use super::{Common, output, values};
 use clap::Args;
@@ -39,6 +40,8 @@ Examples:
 
   unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
                                                  two dyes of every plane; a TIFF is never in memory as a whole
+  unet segment large_nuclei.tif --diameter auto --save labels,csv
+                                                 resized so that instances are as large as those that the model was trained on
   unet segment slide.svs --level 1 --save labels,csv
                                                  a pyramid's first smaller copy; sizes in micrometres if the file gives them
   unet segment field.tif --save geojson --coordinates world
@@ -111,13 +114,12 @@ pub(super) struct Segment {
     /// Skip images whose results all exist; files are written atomically, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
-    /// Pixel size at full resolution in micrometres, across and down, instead of the file's: 0.325 or 0.25x0.5
-    #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
-    pixel_size: Option<[f64; 2]>,
     /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
     /// has the latter as two more columns
     #[arg(long, value_parser = values::named::<Coordinates>(), default_value = "pixel", value_name = "pixel|world")]
     coordinates: Coordinates,
+    #[command(flatten)]
+    scale: ScaleArgs,
     #[command(flatten)]
     instances: InstanceArgs,
 }
@@ -155,16 +157,6 @@ impl UnreadPages {
                 "{n} files have several pages (first: {path}, {pages} pages); page 0 of each is used (--page all for every page)"
             ),
         })
-    }
-}
-
-/// `0.325` or `0.25x0.5`, micrometres.
-fn pixel_size(text: &str) -> std::result::Result<[f64; 2], String> {
-    let number = |t: &str| t.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
-    let (x, y) = text.split_once(['x', 'X', ',']).unwrap_or((text, text));
-    match (number(x), number(y)) {
-        (Some(x), Some(y)) => Ok([x, y]),
-        _ => Err("write micrometres as 0.325, or across and down as 0.25x0.5".into()),
     }
 }
 
@@ -212,7 +204,9 @@ impl Segment {
         let requested = self.instances.settings();
         // Instances keep a share of the memory for themselves.
         let instances = segmenter.instance_options(&requested)?.with_memory(self.memory / 4);
-        let ModelMetadata { instances: own, target, .. } = &segmenter.model().metadata;
+        let ModelMetadata { instances: own, target, scale: trained, .. } = &segmenter.model().metadata;
+        // Before any work.
+        self.scale.of(None, *trained).check(*trained)?;
         let finds = save.iter().any(|s| s.finds_instances());
         let asked = requested != Default::default();
         let known = finds || asked || own.is_some() || target.is_some_and(InstanceTarget::is_geometry);
@@ -234,13 +228,15 @@ impl Segment {
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,
-            pixel_size: self.pixel_size,
+            scale: &self.scale,
+            trained: *trained,
             options: SegmentOptions::default()
                 .with_tile(self.tile)
                 .with_exact(self.exact)
                 .with_blend(self.blend)
                 .with_normalisation(self.normalise.clone())
-                .with_batch(self.batch.into()),
+                .with_batch(self.batch.into())
+                .with_instances(Some(requested)),
         };
         let mut unread = UnreadPages::default();
         let mut group: Vec<OpenJob> = Vec::new();
@@ -334,15 +330,7 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
-    use super::{memory, pixel_size};
-
-    #[test]
-    fn pixel_sizes() {
-        assert_eq!((pixel_size("0.325"), pixel_size("0.25x0.5")), (Ok([0.325, 0.325]), Ok([0.25, 0.5])));
-        for bad in ["", "0", "-1", "1x", "nan", "inf", "1 um"] {
-            assert!(pixel_size(bad).is_err(), "{bad}");
-        }
-    }
+    use super::memory;
 
     #[test]
     fn memory_sizes() {

@@ -1,5 +1,6 @@
 //! Images of `unet segment` from opening to their report, alone or several in a batch.
 
+use super::scale::{ScaleArgs, brief};
 use super::{Common, hints, instances, output};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -7,9 +8,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::low_level::infer::{
-    BandSink, Coordinates, ImageSource, ImageTask, InstanceOptions, InstanceReport, OpenOptions, ResultSink,
+    BandSink, Coordinates, ImageSource, ImageTask, InstanceOptions, InstanceReport, OpenOptions, ResultSink, Scale,
     SegmentOptions, Segmenter, Streamed, Writer, calibration_of, check_channels, open_image,
 };
+use unet_wgpu::low_level::weights::TrainedScale;
 use unet_wgpu::{Error, Message, Result};
 
 /// Queued images that are decoded whole take at most the memory divided by this.
@@ -39,8 +41,10 @@ pub(super) struct Work<'a> {
     /// Whether reports name the page.
     pub pages: bool,
     pub level: usize,
-    /// Micrometres, instead of the files'.
-    pub pixel_size: Option<[f64; 2]>,
+    /// How large the model sees what images show.
+    pub scale: &'a ScaleArgs,
+    /// The scale that the model was trained at.
+    pub trained: Option<TrainedScale>,
     pub options: SegmentOptions,
 }
 
@@ -54,6 +58,7 @@ pub(super) struct OpenJob<'a> {
     instances: Option<Box<dyn Fn() -> Option<InstanceReport>>>,
     /// Micrometres, where they are known.
     pixel: Option<[f64; 2]>,
+    scale: Scale,
     /// Milliseconds that opening took.
     opening: f64,
 }
@@ -62,7 +67,8 @@ impl OpenJob<'_> {
     /// Whether it can run in a batch with the queued images.
     pub(super) fn joins(&self, group: &[OpenJob], memory: u64) -> bool {
         let held: u64 = group.iter().chain([self]).map(|o| o.source.held_bytes()).sum();
-        group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / QUEUE_SHARE)
+        let alike = |first: &OpenJob| first.source.info() == self.source.info() && first.scale == self.scale;
+        group.first().is_none_or(|first| alike(first) && held <= memory / QUEUE_SHARE)
     }
 }
 
@@ -87,6 +93,15 @@ impl Reporter<'_> {
                 let once = if self.several { " (reported once)" } else { "" };
                 self.common.note(&format!("{}: {note}{once}", input.display()));
             }
+        }
+    }
+
+    /// Says once that images are resized to the model's pixel size, micrometres.
+    fn resized(&mut self, size: f64) {
+        let note =
+            format!("images are resized to the model's pixel size of {size} um (--scale 1 leaves them as they are)");
+        if self.notes.insert(note.clone()) {
+            self.common.note(&note);
         }
     }
 
@@ -116,8 +131,9 @@ impl Work<'_> {
         let open = OpenOptions { page: job.page, level: self.level, memory: Some(self.memory), ..self.read.clone() };
         let source = open_image(job.input, &open)?;
         check_channels(job.input, &*source, self.network)?;
-        let calibration = calibration_of(job.input, &open, self.pixel_size)?;
+        let calibration = calibration_of(job.input, &open, self.scale.pixel_size)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
+        let scale = self.scale.of(pixel, self.trained);
         let created = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
         let created: Vec<_> = created.collect::<Result<_>>()?;
         let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
@@ -128,7 +144,7 @@ impl Work<'_> {
                 ResultSink::Rows(sink) => sinks.push(sink),
             }
         }
-        let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, opening: 0.0 };
+        let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, scale, opening: 0.0 };
         if !files.is_empty() || overlay.is_some() {
             // Temporary files lie beside results.
             let result = files.first().map(|f| &f.1).or(overlay);
@@ -160,7 +176,7 @@ impl Work<'_> {
         let bar = progress_bar(reporter.common, first.job.input, first.number, of);
         // A quarter of the memory is for instances.
         let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
-        let options = self.options.clone().with_memory(memory);
+        let options = self.options.clone().with_memory(memory).with_scale(first.scale);
         let tasks = group.iter_mut().map(|o| ImageTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
         let results = segmenter.segment_several(tasks.collect(), &options, |done| {
             bar.set_position((done * 1000.0) as u64);
@@ -188,6 +204,9 @@ impl Work<'_> {
     ) -> Result<()> {
         let Job { input, page, outputs } = opened.job;
         reporter.notes(input, &result.notes);
+        if let (Scale::PixelSize(_), Some(size)) = (opened.scale, self.trained.and_then(|t| t.pixel_size)) {
+            reporter.resized(size);
+        }
         let pixel = opened.pixel;
         let instances = opened.instances.and_then(|found| found());
         let shares = class_shares(segmenter.classes(), result);
@@ -198,11 +217,12 @@ impl Work<'_> {
             let [rows, columns] = result.tiles;
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
             let batch = if result.batch == 1 { String::new() } else { format!(", {} at once", result.batch) };
+            let scale = scale_text(opened.scale, result);
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
             let found = instances.as_ref().map_or(String::new(), |o| format!("; {} instances", o.count));
             let page = if self.pages { format!(", page {page}") } else { String::new() };
             return output::line_if_read(&format!(
-                "{}{page}: {width}x{height}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
+                "{}{page}: {width}x{height}{scale}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
                 input.display(),
                 ms / 1e3,
                 classes.join(", "),
@@ -216,6 +236,8 @@ impl Work<'_> {
             "page": page,
             "level": self.level,
             "pixel_size_um": pixel,
+            "scale": result.scale,
+            "diameter": result.diameter,
             "width": width,
             "height": height,
             "outputs": outputs.iter().map(named).collect::<serde_json::Map<String, Value>>(),
@@ -235,6 +257,21 @@ impl Work<'_> {
             "model": reporter.model,
         });
         output::line_if_read(&line.to_string())
+    }
+}
+
+/// How an image was resized, for its line.
+fn scale_text(scale: Scale, result: &Streamed) -> String {
+    let [x, y] = result.scale.map(brief);
+    let factor = match (x == y, result.scale == [1.0; 2]) {
+        (_, true) if scale != Scale::AutoDiameter => return String::new(),
+        (true, _) => format!(", scale {x}"),
+        (false, _) => format!(", scale {x} x {y}"),
+    };
+    match (scale, result.diameter) {
+        (Scale::AutoDiameter, Some(d)) => format!("{factor} (median diameter {} in a first pass)", brief(d)),
+        (Scale::AutoDiameter, None) => format!("{factor} (no instances in a first pass)"),
+        _ => factor,
     }
 }
 

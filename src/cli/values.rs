@@ -11,6 +11,11 @@ pub(super) fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T
     PossibleValuesParser::new(values).try_map(|name| T::from_name(&name))
 }
 
+/// A number above 0.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|v: &f64| v.is_finite() && *v > 0.0).ok_or_else(|| "not a number above 0".into())
+}
+
 /// A kind of result file by its name.
 pub(super) fn writer() -> impl TypedValueParser<Value = &'static dyn Writer> {
     let values = WRITERS.iter().map(|w| possible(w.name(), w.about()));

@@ -19,6 +19,8 @@ pub enum Hint {
     IgnoreOrientation,
     /// Blend overlapping tiles.
     BlendGaussian,
+    /// Resize the image by a factor for the model.
+    SetScale,
     /// Run on the CPU reference.
     UseCpu,
     /// Give settings to the model as it is loaded.
@@ -60,6 +62,7 @@ impl fmt::Display for Hint {
             Self::FillNan => f.write_str("OpenOptions::fill_nan"),
             Self::IgnoreOrientation => f.write_str("OpenOptions::ignore_orientation"),
             Self::BlendGaussian => f.write_str("Blend::Gaussian"),
+            Self::SetScale => f.write_str("SegmentOptions::scale"),
             Self::UseCpu => f.write_str("Backend::Cpu"),
             Self::SetModelOptions => f.write_str("model settings"),
             Self::SetModelOption { key, value: None } => write!(f, "model setting {key}"),

@@ -25,6 +25,8 @@ pub struct BandInfo {
     /// Pixel values shown as black and white: percentiles over the image, equal for all channels. Present if a sink
     /// needs them.
     pub contrast: Option<[f64; 2]>,
+    /// Rows and columns of the image as the network takes it, if it is resized for it; see [`BandSink::network_band`].
+    pub network: Option<[usize; 2]>,
 }
 
 /// The fields of a band that a sink reads; others are not computed for it.
@@ -67,7 +69,8 @@ pub struct Band<'a> {
     /// Probabilities `[K][height][width]`, if a sink needs them; K is [`BandInfo::planes`].
     pub probabilities: Option<&'a [f32]>,
     /// What the network predicts for instances, `[G][height][width]`, if a sink needs it; G is [`BandInfo::geometry`], and
-    /// [`InstanceTarget::geometry`](crate::weights::InstanceTarget::geometry) says which planes these are.
+    /// [`InstanceTarget::geometry`](crate::weights::InstanceTarget::geometry) says which planes these are. Absent in the size
+    /// of an image that is resized for the network: lengths are in the network's pixels.
     pub geometry: Option<&'a [f32]>,
     /// The image's own pixels of these rows, as in its file, if a sink needs them: `height` x `width` pixels of
     /// [`BandInfo::channels`] channels.
@@ -115,6 +118,12 @@ pub trait BandSink: MaybeSend {
 
     /// Receives the next rows.
     fn band(&mut self, band: &Band) -> Result<()>;
+
+    /// Receives the next rows as the network computes them, if the image is resized for it ([`BandInfo::network`]), without
+    /// [`Band::pixels`]. Each row comes before the rows of the image that follow from it.
+    fn network_band(&mut self, _band: &Band) -> Result<()> {
+        Ok(())
+    }
 
     /// Called after the last row: files get their final names. A sink dropped without it leaves no files.
     fn finish(self: Box<Self>) -> Result<()>;
@@ -207,7 +216,16 @@ mod tests {
         let mask = Mask::new(2, 3, 2, Ids::U8(vec![0, 1, 1, 0, 1, 1])).unwrap();
         let image = Image::new(2, 3, 2, Pixels::U8((0..12).collect())).unwrap();
         let classes = vec!["background".to_string(), "cell".to_string()];
-        let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, geometry: 0, contrast: None };
+        let info = BandInfo {
+            width: 2,
+            height: 3,
+            channels: 2,
+            classes,
+            planes: 2,
+            geometry: 0,
+            contrast: None,
+            network: None,
+        };
         let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
         let record = Arc::new(Mutex::new(Record::new()));
         let all = Needs { probabilities: true, pixels: true, ..Needs::default() };

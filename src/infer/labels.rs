@@ -1,5 +1,7 @@
 //! Label maps: an integer per pixel, for classes or instances.
 
+use std::collections::BTreeMap;
+
 use super::colours::ColourTable;
 use super::orient::Orientation;
 use super::source::OpenOptions;
@@ -104,6 +106,17 @@ impl LabelMap {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Pixels of every instance, in the order of their numbers. [`Self::IGNORED`] is none.
+    pub fn areas(&self) -> Vec<u64> {
+        let mut areas: BTreeMap<u32, u64> = BTreeMap::new();
+        for run in self.labels.chunk_by(|a, b| a == b) {
+            if run[0] > 0 && run[0] != Self::IGNORED {
+                *areas.entry(run[0]).or_default() += run.len() as u64;
+            }
+        }
+        areas.into_values().collect()
     }
 
     /// Fails unless `other` has the same size.

@@ -28,6 +28,8 @@ mod orient;
 pub mod output;
 #[cfg(feature = "std-fs")]
 pub mod paths;
+mod resample;
+pub mod scale;
 pub mod segment;
 #[cfg(feature = "std-fs")]
 mod skipped;
@@ -52,6 +54,7 @@ pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
+pub(crate) use instances::median_diameter;
 pub use instances::{
     ConnectedComponents, Connectivity, Coordinates, ElevationRule, Instance, InstanceMap, InstanceMethod,
     InstanceOptions, InstanceSettings, Instances, OffsetRule, Separation, find_instances, find_instances_in,
@@ -71,6 +74,8 @@ pub use output::{
 };
 #[cfg(feature = "std-fs")]
 pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path};
+pub use resample::MAX_SCALE;
+pub use scale::Scale;
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};

@@ -1,5 +1,6 @@
 //! Options of segmentation.
 
+use super::scale::Scale;
 use crate::names::{Name, Named, named};
 use crate::weights::{InstanceSettings, Normalisation};
 
@@ -58,6 +59,8 @@ pub struct SegmentOptions {
     /// [`Segmenter::segment_several`](super::Segmenter::segment_several) of several images. Tiles are as large as for
     /// 1; if `memory` cannot hold that many, fewer are run at once. Results are bit-identical.
     pub batch: usize,
+    /// How the image is resized for the model (of an ensemble, the first).
+    pub scale: Scale,
 }
 
 impl Default for SegmentOptions {
@@ -71,6 +74,7 @@ impl Default for SegmentOptions {
             blend: Blend::Exact,
             normalisation: None,
             batch: 1,
+            scale: Scale::default(),
         }
     }
 }
@@ -104,4 +108,6 @@ setters! {
     with_normalisation: normalisation, Option<Normalisation>;
     /// Sets [`Self::batch`].
     with_batch: batch, usize;
+    /// Sets [`Self::scale`].
+    with_scale: scale, Scale;
 }

@@ -64,6 +64,7 @@ fn info_of(mask: &Mask) -> BandInfo {
         planes: 0,
         geometry: 0,
         contrast: None,
+        network: None,
     }
 }
 
@@ -105,7 +106,16 @@ pub fn write_probabilities(
     };
     let count = planes.len() / plane;
     let sink = ProbabilitySink::with_format(output, format);
-    let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, geometry: 0, contrast: None };
+    let info = BandInfo {
+        width,
+        height,
+        channels: 0,
+        classes: Vec::new(),
+        planes: count,
+        geometry: 0,
+        contrast: None,
+        network: None,
+    };
     // The number of classes suffices: their names are not written.
     let mut sink: Box<dyn BandSink> = Box::new(sink);
     sink.start(&info)?;

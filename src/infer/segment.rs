@@ -1,16 +1,20 @@
 //! The segmenter: takes an image, returns class ids and probabilities, using tiles that fit the device.
 
+mod first_pass;
+
 use super::band::{BandInfo, BandSink, Needs};
 use super::channels::ChannelMap;
-use super::collected::Collected;
+use super::collected::{Collected, Found};
 use super::ensemble::Ensemble;
 use super::image::{Image, Sample};
-use super::instances::{InstanceMap, InstanceOptions, InstanceSettings, find_instances_in};
+use super::instances::{InstanceMap, InstanceOptions, InstanceSettings};
 use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
-use super::source::{ImageSource, InMemory, SourceInfo};
+use super::resample::Resize;
+use super::scale::{Fitted, Scale};
+use super::source::{ImageSource, InMemory, SourceInfo, resized};
 use super::tile::graph::TileOutputs;
 use super::tile::grid::Tileability;
 use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
@@ -44,6 +48,10 @@ pub struct Segmentation {
     pub fallback: Option<String>,
     /// Notes for users on how the image was read, each a clause to print after the file name and a colon.
     pub notes: Vec<Message>,
+    /// The factors by which the image was resized for the model, across and down.
+    pub scale: [f64; 2],
+    /// The median diameter of instances in pixels that a first pass found, for [`Scale::AutoDiameter`].
+    pub diameter: Option<f64>,
 }
 
 /// Result for an image whose rows went to sinks.
@@ -65,6 +73,10 @@ pub struct Streamed {
     pub fallback: Option<String>,
     /// Notes for users on how the image was read, each a clause to print after the file name and a colon.
     pub notes: Vec<Message>,
+    /// The factors by which the image was resized for the model, across and down.
+    pub scale: [f64; 2],
+    /// The median diameter of instances in pixels that a first pass found, for [`Scale::AutoDiameter`].
+    pub diameter: Option<f64>,
 }
 
 /// An image to segment, with its sinks.
@@ -83,6 +95,7 @@ struct Prepared<'a> {
     needs: Needs,
     affines: Vec<Vec<ChannelAffine>>,
     channels: ChannelMap,
+    fitted: Fitted,
 }
 
 /// A model on a backend, for images of any size. The latest kind of tile stays compiled and allocated.
@@ -151,21 +164,17 @@ impl Segmenter {
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
         let instances = options.instances.as_ref().map(|s| self.instance_options(s)).transpose()?;
-        let needed = instances.as_ref().is_some_and(InstanceOptions::needs_probabilities);
-        let geometry = instances.as_ref().is_some_and(InstanceOptions::needs_geometry);
-        let probabilities = options.probabilities || needed;
-        let mut collected = Collected { probabilities, geometry, ..Default::default() };
+        let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
+        let mut found = instances.map(Found::new);
+        let mut sinks: Vec<&mut dyn BandSink> = vec![&mut collected];
+        sinks.extend(found.as_mut().map(|f| f as &mut dyn BandSink));
         let mut source = InMemory::borrowed(image);
-        let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
+        let run = self.stream(&mut source, options, sinks, progress).await?;
         let mask = Mask::new(image.width(), image.height(), run.class_pixels.len(), collected.ids)?;
-        let probabilities = probabilities.then_some(collected.planes);
-        let geometry = geometry.then_some(collected.extra);
-        let find =
-            |o: InstanceOptions| find_instances_in(&mask, probabilities.as_deref(), geometry.as_deref(), &o)?.to_map();
-        let instances = instances.map(find).transpose()?;
-        let probabilities = probabilities.filter(|_| options.probabilities);
-        let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
-        Ok(Segmentation { mask, probabilities, instances, tiles, tile, precision, fallback, notes })
+        let probabilities = options.probabilities.then_some(collected.planes);
+        let instances = found.map(|f| f.instances()?.to_map()).transpose()?;
+        let Streamed { tiles, tile, precision, fallback, notes, scale, diameter, .. } = run;
+        Ok(Segmentation { mask, probabilities, instances, tiles, tile, precision, fallback, notes, scale, diameter })
     }
 
     /// Segments an image of any size. Rows go to the sinks as they are completed; neither the image nor its results are
@@ -246,12 +255,14 @@ impl Segmenter {
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Option<Vec<Streamed>> {
         let first = tasks.first()?.source.info();
-        if tasks.iter().any(|t| t.source.info() != first) {
+        // Estimated diameters differ.
+        if tasks.iter().any(|t| t.source.info() != first) || options.scale == Scale::AutoDiameter {
             return None;
         }
         let mut images = Vec::new();
         for task in tasks {
-            images.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
+            let fitted = self.fitted(&mut *task.source, options, |_| Ok(())).await.ok()?;
+            images.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options, fitted).ok()?);
         }
         let backend = self.backend_for(options);
         self.stream_on(&backend, &mut images, options, progress).await.ok()
@@ -268,7 +279,20 @@ impl Segmenter {
         sinks: Vec<&'a mut dyn BandSink>,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let mut image = [self.prepare(source, sinks, options)?];
+        let fitted = self.fitted(source, options, &mut progress).await?;
+        self.stream_fitted(source, options, fitted, sinks, progress).await
+    }
+
+    /// Streams an image that is resized as was decided for it.
+    async fn stream_fitted<'a>(
+        &mut self,
+        source: &'a mut dyn ImageSource,
+        options: &SegmentOptions,
+        fitted: Fitted,
+        sinks: Vec<&'a mut dyn BandSink>,
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let mut image = [self.prepare(source, sinks, options, fitted)?];
         let backend = self.backend_for(options);
         let work = async |b: &Backend| self.stream_on(b, &mut image, options, &mut progress).await;
         let (run, fallback) = backend.or_f32_async(work).await?;
@@ -283,6 +307,7 @@ impl Segmenter {
         source: &'a mut dyn ImageSource,
         sinks: Vec<&'a mut dyn BandSink>,
         options: &SegmentOptions,
+        fitted: Fitted,
     ) -> Result<Prepared<'a>> {
         if let Some((model, why)) = self.planner.ensemble.models().find_map(|m| Some((m, m.architecture.unfit()?))) {
             let reason = format!("{why}; it cannot segment. `unet run` gives its output");
@@ -290,18 +315,20 @@ impl Segmenter {
         }
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let map = ChannelMap::of(&source.info(), &source.channel_names(), self.model().architecture.in_channels())?;
-        let (affines, contrast) = self.measure(source, options, needs, &map)?;
+        let (affines, contrast) = self.measure(source, fitted.resize, options, needs, &map)?;
+        let network = fitted.resize.map(Resize::size);
         let SourceInfo { width, height, channels, .. } = source.info();
         let ensemble = &self.planner.ensemble;
         let (classes, planes, geometry) = (ensemble.classes(), ensemble.planes(), ensemble.geometry());
-        let info = BandInfo { width, height, channels, classes, planes, geometry, contrast };
-        Ok(Prepared { source, sinks, info, needs, affines, channels: map })
+        let info = BandInfo { width, height, channels, classes, planes, geometry, contrast, network };
+        Ok(Prepared { source, sinks, info, needs, affines, channels: map, fitted })
     }
 
     /// Normalisation for each model, and the values shown as black and white.
     fn measure(
         &self,
         source: &mut dyn ImageSource,
+        resize: Option<Resize>,
         options: &SegmentOptions,
         needs: Needs,
         map: &ChannelMap,
@@ -310,22 +337,24 @@ impl Segmenter {
             self.planner.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
-        check_rows(&*source, options.memory)?;
-        let input = SourceInfo { channels, ..info };
+        resized(source, resize, |s| check_rows(s, options.memory))?;
+        let input = SourceInfo { channels, ..resized(source, resize, |s| s.info()) };
         let pixels = rules.map(|rule| Ok((rule, Collector::new(input, requested(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
         let shown = if needs.contrast { STRETCH.to_vec() } else { Vec::new() };
         let mut shown = Collector::new(info, StatisticsRequest { percentiles: shown, ..StatisticsRequest::default() });
-        let mut all = Vec::new();
+        let (mut all, mut own) = (Vec::new(), Vec::new());
         for (rule, pixels) in &mut pixels {
             if info.sample == Sample::F32 || reads_integers(rule) {
                 all.push((pixels, Some(map)));
             }
         }
+        // The overlay shows the image as it is; without resizing one pass serves both.
         if needs.contrast {
-            all.push((&mut shown, None));
+            if resize.is_none() { &mut all } else { &mut own }.push((&mut shown, None));
         }
-        collect(source, &mut all)?;
+        resized(source, resize, |s| collect(s, &mut all))?;
+        collect(source, &mut own)?;
         let contrast = needs.contrast.then(|| {
             let percentiles = (0..info.channels.min(SHOWN)).map(|c| shown.percentiles(c));
             joint(&percentiles.filter_map(|p| <[f64; 2]>::try_from(p).ok()).collect::<Vec<_>>())
@@ -347,30 +376,42 @@ impl Segmenter {
         let runner = self.runner(backend, plan.kind).await?;
         let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
         let (mut in_progress, mut affines) = (Vec::new(), Vec::new());
-        for Prepared { source, sinks, info, needs, affines: image_affines, channels } in images {
+        for Prepared { source, sinks, info, needs, affines: image_affines, channels, fitted } in images.iter_mut() {
             source.set_cache(plan.cache);
-            let windows = Windows { source: &mut **source, channels, coloured: false };
-            let out = Emitter::new(info, *needs, sinks)?;
+            let resize = fitted.resize;
+            let windows = Windows { source: &mut **source, channels, coloured: false, resize };
+            let out = Emitter::new(info, *needs, sinks, resize)?;
             in_progress.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
             affines.push(&image_affines[..]);
         }
         run_tiles(&mut in_progress, at_once, &mut Networks { runner, affines }, progress).await?;
-        Ok(in_progress.into_iter().map(|o| streamed(o, &plan)).collect())
+        let streamed = in_progress.into_iter().map(|o| streamed(o, &plan)).collect::<Vec<_>>();
+        let scaled = |(s, p): (Streamed, &Prepared)| {
+            let Fitted { factors: scale, diameter, .. } = p.fitted;
+            Streamed { scale, diameter, ..s }
+        };
+        Ok(streamed.into_iter().zip(images.iter()).map(scaled).collect())
     }
 
     /// Plans the tiles of images that run together; `None` for no images.
-    fn plan(&mut self, backend: &Backend, images: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
+    fn plan(
+        &mut self,
+        backend: &Backend,
+        images: &mut [Prepared],
+        options: &SegmentOptions,
+    ) -> Result<Option<TilePlan>> {
         let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
         let Needs { probabilities, geometry, .. } = needs;
         let outputs = TileOutputs { probabilities, decision: options.blend == Blend::Gaussian, geometry };
         let (channels, runs) = (self.model().architecture.in_channels(), self.planner.ensemble.runs());
+        let Some(first) = images.first().map(|p| &p.info) else { return Ok(None) };
+        let size = first.network.unwrap_or([first.height, first.width]);
         let mut budgets = Vec::with_capacity(images.len());
-        for Prepared { source, info, needs, .. } in images {
-            let image = BudgetedImage { info, needs: *needs, channels, runs };
-            budgets.push(Budget::new(&**source, options, image));
+        for Prepared { source, info, needs, fitted, .. } in images {
+            let image = BudgetedImage { info, needs: *needs, channels, runs, resize: fitted.resize };
+            budgets.push(resized(&mut **source, fitted.resize, |s| Budget::new(s, options, image)));
         }
-        let (Some(first), Some((budget, others))) = (images.first(), budgets.split_first()) else { return Ok(None) };
-        let size = [first.info.height, first.info.width];
+        let Some((budget, others)) = budgets.split_first() else { return Ok(None) };
         self.planner.plan(&CutRequest { backend, options, outputs, size, budget }, others).map(Some)
     }
 
@@ -397,7 +438,8 @@ fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePl
     let tiles = [positions.rows.len(), positions.columns.len()];
     let mut notes = windows.source.notes();
     notes.extend(windows.channels.note(windows.coloured).cloned());
-    Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
+    let (scale, diameter) = ([1.0; 2], None);
+    Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes, scale, diameter }
 }
 
 /// The networks for tiles, with each image's normalisation.
@@ -425,5 +467,7 @@ fn borrowed(sinks: &mut [Box<dyn BandSink>]) -> Vec<&mut dyn BandSink> {
     sinks.iter_mut().map(|s| &mut **s as &mut dyn BandSink).collect()
 }
 
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod listed;
 mod memory;
 mod options;
 mod oriented;
+mod rescaled;
 mod select;
 
 use super::band::MaybeSend;
@@ -25,6 +26,7 @@ pub use listed::list_channels;
 pub use memory::InMemory;
 pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
+pub(super) use rescaled::resized;
 pub use select::SelectChannels;
 
 /// Properties of an image, known before any pixel is read.

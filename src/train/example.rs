@@ -16,7 +16,7 @@ use crate::error::{Error, Message, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
     ChannelMap, Colour, Connectivity, LabelMap, LabelOptions, OpenOptions, SourceInfo, check_channels, components,
-    normalise, read_image,
+    median_diameter, normalise, read_image,
 };
 use crate::weights::Normalisation;
 
@@ -100,8 +100,8 @@ impl Example {
         };
         let diameter = match options.diameters {
             true => match &ground_truth.instances {
-                Some(instances) => truth::median_diameter(instances),
-                None => truth::median_diameter(&pieces(&ground_truth.classes)),
+                Some(instances) => median_diameter(instances.areas()),
+                None => median_diameter(pieces(&ground_truth.classes).areas()),
             },
             false => None,
         };

@@ -7,10 +7,10 @@ use crate::parallel::*;
 use super::dataset::{Dataset, Reading};
 use super::ground_truth::GroundTruth;
 use crate::error::{Error, Result};
-use crate::infer::{Connectivity, LabelOptions, components};
+use crate::infer::{Connectivity, LabelMap, LabelOptions, components, median_diameter};
 
 /// Summary of a data set's ground truth.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroundTruthSummary {
     /// Number of images.
     pub images: usize,
@@ -24,6 +24,8 @@ pub struct GroundTruthSummary {
     pub uniform: usize,
     /// Number of instances in all label images.
     pub instances: usize,
+    /// Median diameter of these instances in pixels, as discs of the same area.
+    pub diameter: Option<f64>,
     /// Label images with a single instance in several pieces: probably class masks.
     pub in_pieces: usize,
     /// How folders were read: `labels/ as instances`.
@@ -55,9 +57,10 @@ pub fn scan(
         for &class in ground_truth.classes.labels() {
             *pixels.get_mut(class as usize).unwrap_or(&mut ignored) += 1;
         }
-        let instances = ground_truth.instances.as_ref().map(|o| (o.instances().len(), o));
-        let pieces = instances.filter(|o| o.0 == 1).map(|(_, o)| components(o, Connectivity::Eight).largest());
-        Ok((pixels, ignored, instances.map_or(0, |o| o.0), pieces.is_some_and(|n| n > 1)))
+        let instances = ground_truth.instances.as_ref();
+        let areas = instances.map_or_else(Vec::new, LabelMap::areas);
+        let pieces = instances.filter(|_| areas.len() == 1).map(|o| components(o, Connectivity::Eight).largest());
+        Ok((pixels, ignored, areas, pieces.is_some_and(|n| n > 1)))
     };
     let all: Vec<Result<_>> = data.pairs().par_iter().map(one).collect();
     let mut sum = GroundTruthSummary {
@@ -67,15 +70,18 @@ pub fn scan(
         readings: data.readings().iter().map(Reading::to_string).collect::<BTreeSet<_>>().into_iter().collect(),
         ..GroundTruthSummary::default()
     };
+    let mut all_areas = Vec::new();
     for one in all {
-        let (pixels, ignored, instances, in_pieces) = one?;
+        let (pixels, ignored, areas, in_pieces) = one?;
         sum.uniform += usize::from(pixels.iter().filter(|&&n| n > 0).count() < 2);
         sum.pixels.iter_mut().zip(&pixels).for_each(|(a, b)| *a += b);
         sum.occurs_in.iter_mut().zip(&pixels).for_each(|(a, &b)| *a += usize::from(b > 0));
         sum.ignored += ignored;
-        sum.instances += instances;
+        sum.instances += areas.len();
+        all_areas.extend(areas);
         sum.in_pieces += usize::from(in_pieces);
     }
+    sum.diameter = median_diameter(all_areas);
     Ok(sum)
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::instance_target::InstanceTarget;
 use super::instances::InstanceSettings;
+use super::scale::TrainedScale;
 use super::steps::PixelStep;
 use crate::error::{Error, Hint, Message, Result};
 
@@ -35,6 +36,9 @@ pub struct ModelMetadata {
     /// How single instances are found in the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<InstanceSettings>,
+    /// The scale of the images it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<TrainedScale>,
 }
 
 fn one() -> u32 {
@@ -78,7 +82,9 @@ impl ModelMetadata {
         }
         self.normalisation.validate().map_err(|e| wrong(format!("`normalisation`: {e}")))?;
         let instances = self.instances.as_ref().map_or(Ok(()), InstanceSettings::validate);
-        instances.map_err(|e| wrong(format!("`instances`: {e}")))
+        instances.map_err(|e| wrong(format!("`instances`: {e}")))?;
+        let scale = self.scale.as_ref().map_or(Ok(()), TrainedScale::validate);
+        scale.map_err(|e| wrong(format!("`scale`: {e}")))
     }
 }
 
@@ -311,6 +317,24 @@ mod tests {
         assert_eq!(e, "metadata `unet`: `instances`: `min_area`: `few` is not a whole number of pixels");
         let bad = ModelMetadata { instances: Some(InstanceSettings::default().with_threshold(2.0)), ..without };
         assert!(bad.to_json().unwrap_err().to_string().contains("`instances`: `threshold`: 2 is not"));
+    }
+
+    #[test]
+    fn the_scale_of_training() {
+        let read = |section: &str| ModelMetadata::parse(&format!(r#"{{"arch": "unet", "config": {{}}, {section}}}"#));
+        let with = read(r#""scale": {"diameter": 20.5, "pixel_size": 0.65}"#).unwrap();
+        assert_eq!(with.scale, Some(TrainedScale::default().with_diameter(20.5).with_pixel_size(0.65)));
+        assert_eq!(ModelMetadata::parse(&with.to_json().unwrap()).unwrap(), with);
+        let without = ModelMetadata { scale: None, ..with };
+        assert!(!without.to_json().unwrap().contains("scale"));
+        for (section, expected) in [
+            (r#""scale": {"diameter": 0}"#, "`scale`: `diameter`: 0 is not a number above 0"),
+            (r#""scale": {"pixel_size": -0.5}"#, "`scale`: `pixel_size`: -0.5 is not a number above 0"),
+            (r#""scale": {"diametre": 3}"#, "unknown field `diametre`, expected `diameter` or `pixel_size`"),
+        ] {
+            let e = read(section).unwrap_err().to_string();
+            assert!(e.starts_with("metadata `unet`: ") && e.contains(expected), "{section}: {e}");
+        }
     }
 
     #[test]

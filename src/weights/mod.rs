@@ -14,6 +14,7 @@ mod planes;
 #[cfg(feature = "pytorch")]
 mod readable_zip;
 mod safetensors;
+mod scale;
 mod steps;
 #[cfg(feature = "pytorch")]
 mod torch;
@@ -29,6 +30,7 @@ pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
 pub use open::{open, open_state};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
+pub use scale::TrainedScale;
 pub use steps::PixelStep;
 #[cfg(feature = "pytorch")]
 pub use torch::TorchFormat;

@@ -142,7 +142,8 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     ];
     let mask = Mask::new(6, 4, 3, Ids::U8((0..24).map(|i| i % 3).collect())).unwrap();
     let classes = (0..3).map(|i| format!("class {i}")).collect();
-    let info = BandInfo { width: 6, height: 4, channels: 1, classes, planes: 3, geometry: 0, contrast: None };
+    let info =
+        BandInfo { width: 6, height: 4, channels: 1, classes, planes: 3, geometry: 0, contrast: None, network: None };
     let probabilities: Vec<f32> = (0..72).map(|i| i as f32 / 72.0).collect();
     for sink in sinks {
         feed(sink, &info, &mask, Some(&probabilities), None, 4).unwrap();

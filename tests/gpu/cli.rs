@@ -4,6 +4,7 @@ mod images;
 mod instances;
 mod models;
 mod reading;
+mod scale;
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -127,6 +127,7 @@ fn scaled(factor: f32) -> Model {
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     Model::new("scaled", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

@@ -28,6 +28,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
@@ -194,6 +195,7 @@ fn instances_across_tiles_match_the_whole_image() {
             planes: 3,
             geometry: 0,
             contrast: None,
+            network: None,
         };
         feed(Box::new(sink), &info, &s.mask, None, Some(&p), rows).unwrap();
         (report().unwrap().count, files.iter().map(|f| std::fs::read(&f.1).unwrap()).collect())

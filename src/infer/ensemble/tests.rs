@@ -26,6 +26,7 @@ fn model(name: &str, config: serde_json::Value, normalisation: Normalisation) ->
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     Model::new(name, Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

@@ -23,6 +23,8 @@ pub struct InstanceSink {
     report: Arc<Mutex<Option<InstanceReport>>>,
     overlay: Option<Output>,
     state: Option<(ConnectedComponents, Source, Foreground)>,
+    /// Whether the image is resized for the network, which computes the rows of instances then.
+    resized: bool,
     shown: Option<Shown>,
 }
 
@@ -53,6 +55,7 @@ impl InstanceSink {
             report: Arc::default(),
             overlay: None,
             state: None,
+            resized: false,
             shown: None,
         }
     }
@@ -96,7 +99,7 @@ impl BandSink for InstanceSink {
     fn start(&mut self, info: &BandInfo) -> Result<()> {
         let scratch = &self.options.scratch;
         make_folder(scratch).map_err(|e| Error::io(scratch, e))?;
-        let mut components_of_rows = ConnectedComponents::new(info.width, info.height, &self.options)?;
+        let (mut components_of_rows, foreground) = ConnectedComponents::of_bands(info, &self.options)?;
         if self.measures() {
             components_of_rows = components_of_rows.with_samples(info.channels);
         }
@@ -111,7 +114,7 @@ impl BandSink for InstanceSink {
             calibration: self.calibration.clone(),
             coordinates: self.coordinates,
         };
-        let foreground = Foreground { classes: info.classes.len(), planes: info.planes };
+        self.resized = info.network.is_some();
         self.state = Some((components_of_rows, source, foreground));
         Ok(())
     }
@@ -122,7 +125,16 @@ impl BandSink for InstanceSink {
             shown.push(image)?;
         }
         let Some((components_of_rows, _, foreground)) = &mut self.state else { return Err(not_started()) };
-        components_of_rows.push_band(band, *foreground, band.pixels.filter(|_| measures))
+        let samples = band.pixels.filter(|_| measures);
+        match self.resized {
+            false => components_of_rows.push_band(band, *foreground, samples),
+            true => samples.map_or(Ok(()), |image| components_of_rows.push_image(image)),
+        }
+    }
+
+    fn network_band(&mut self, band: &Band) -> Result<()> {
+        let Some((components_of_rows, _, foreground)) = &mut self.state else { return Err(not_started()) };
+        components_of_rows.push_band(band, *foreground, None)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

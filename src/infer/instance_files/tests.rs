@@ -273,7 +273,8 @@ fn bands_give_equal_files() {
     let mask = Mask::new(w, h, 2, crate::infer::Ids::U8(ids)).unwrap();
     let image = Image::new(w, h, 1, Pixels::U16(case.intensity.iter().map(|&v| v as u16).collect())).unwrap();
     let classes = vec!["background".to_string(), "cell".to_string()];
-    let info = BandInfo { width: w, height: h, channels: 1, classes, planes: 1, geometry: 0, contrast: None };
+    let info =
+        BandInfo { width: w, height: h, channels: 1, classes, planes: 1, geometry: 0, contrast: None, network: None };
     let separation = crate::infer::instances::Separation::Watershed { depth: 1.0 };
     let options = InstanceOptions { separation, ..Default::default() };
     let dir = tempfile::tempdir().unwrap();

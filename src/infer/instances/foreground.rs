@@ -52,18 +52,51 @@ impl Foreground {
 }
 
 impl ConnectedComponents {
-    /// Appends the rows of a band of the image that `info` describes. Fails if the band lacks what the options need, or its
-    /// pixels if [`Self::with_samples`] was called.
-    pub fn push(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
-        let measured = self.samples.is_some();
-        if measured && band.pixels.is_none() {
-            return Err(Error::invalid("instances", "pixels are missing"));
-        }
-        let of = Foreground { classes: info.classes.len(), planes: info.planes };
-        self.push_band(band, of, band.pixels.filter(|_| measured))
+    /// For the bands of the image that `info` describes.
+    pub fn for_image(info: &BandInfo, options: &InstanceOptions) -> Result<Self> {
+        Ok(Self::of_bands(info, options)?.0)
     }
 
-    /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called.
+    /// Appends the rows of a band of the image that `info` describes, as [`BandSink::band`](crate::infer::BandSink::band) gets
+    /// it. Fails if the band lacks what the options need, or its pixels if [`Self::with_samples`] was called.
+    pub fn push(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
+        let samples = match (&self.samples, band.pixels) {
+            (Some(_), None) => return Err(Error::invalid("instances", "pixels are missing")),
+            (Some(_), pixels) => pixels,
+            (None, _) => None,
+        };
+        match info.network {
+            None => self.push_band(band, Foreground { classes: info.classes.len(), planes: info.planes }, samples),
+            Some(_) => samples.map_or(Ok(()), |image| self.push_image(image)),
+        }
+    }
+
+    /// Appends the rows of a band of the network's input, of an image that is resized for it, as
+    /// [`BandSink::network_band`](crate::infer::BandSink::network_band) gets it.
+    pub fn push_network(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
+        self.push_band(band, Foreground { classes: info.classes.len(), planes: info.planes }, None)
+    }
+
+    /// For the rows of an image, or of the network's input if the image is resized for it.
+    pub(crate) fn of_bands(info: &BandInfo, options: &InstanceOptions) -> Result<(Self, Foreground)> {
+        let foreground = Foreground { classes: info.classes.len(), planes: info.planes };
+        let components = match info.network {
+            None => Self::new(info.width, info.height, options)?,
+            Some([height, width]) => Self::new(width, height, options)?.resized(info.width, info.height),
+        };
+        Ok((components, foreground))
+    }
+
+    /// Appends the samples of the next rows of resized instances.
+    pub(crate) fn push_image(&mut self, rows: &Image) -> Result<()> {
+        let mut samples = Vec::new();
+        (0..rows.height()).try_for_each(|y| {
+            rows.window_into(0, y, rows.width(), 1, &mut samples)?;
+            self.push_samples(&samples)
+        })
+    }
+
+    /// Appends the rows of a band. `samples`: the image, if [`Self::with_samples`] was called and nothing is resized.
     pub(crate) fn push_band(&mut self, band: &Band, of: Foreground, samples: Option<&Image>) -> Result<()> {
         let pixels = band.width * band.height;
         let planes = band.probabilities.filter(|p| p.len() == pixels * of.planes && of.planes > 0);

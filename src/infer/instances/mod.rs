@@ -11,6 +11,7 @@
 mod classes;
 pub mod contour;
 mod described;
+mod diameter;
 mod elevation;
 mod enclosed;
 mod fill;
@@ -22,6 +23,7 @@ mod instance;
 mod map;
 mod offsets;
 mod options;
+mod resized;
 pub(super) mod runs;
 mod samples;
 mod smoothing;
@@ -31,6 +33,7 @@ mod union;
 use classes::Classes;
 pub use contour::{Polygon, Ring};
 pub use described::{Coordinates, InstanceSource};
+pub(crate) use diameter::median_diameter;
 pub use foreground::{find_instances, find_instances_in};
 use geometry::Geometry;
 pub use instance::{Instance, InstanceRun};
@@ -62,6 +65,8 @@ pub struct ConnectedComponents {
     geometry: Option<Geometry>,
     /// Classes of pixels, where instances are separated whatever their class.
     classes: Option<Classes>,
+    /// Rows and columns to which the instances are resized in the end.
+    resized: Option<[usize; 2]>,
     pushed: usize,
 }
 
@@ -86,21 +91,33 @@ impl ConnectedComponents {
             row: Vec::new(),
             samples: None,
             confidence: (options.min_confidence > 0.0).then(|| Samples::new(&options.scratch, width, 1)),
+            resized: None,
             pushed: 0,
         })
     }
 
-    /// Also stores the image's samples in instances, for their means; call it before the first row. Every row then
-    /// needs samples of `channels` channels.
+    /// Resizes the instances to `width` x `height` pixels once they are found: every pixel belongs to the instance of the nearest
+    /// one, as [`Self::with_samples`] has them. For networks that take the image resized; call it before the first row.
     #[must_use]
-    pub fn with_samples(mut self, channels: usize) -> Self {
-        self.samples = Some(Samples::new(&self.options.scratch, self.width, channels));
+    pub fn resized(mut self, width: usize, height: usize) -> Self {
+        self.resized = Some([height, width]);
         self
     }
 
-    /// Appends the samples of the last row: planar (channel, column).
+    /// Also stores the image's samples in instances, for their means; call it before the first row, and after
+    /// [`Self::resized`]. Every row (of the resized instances) then needs samples of `channels` channels.
+    #[must_use]
+    pub fn with_samples(mut self, channels: usize) -> Self {
+        let width = self.resized.map_or(self.width, |[_, width]| width);
+        self.samples = Some(Samples::new(&self.options.scratch, width, channels));
+        self
+    }
+
+    /// Appends the samples of the last row, or of the next row of resized instances: planar (channel, column).
     pub fn push_samples(&mut self, planes: &[f32]) -> Result<()> {
         match &mut self.samples {
+            // The instances of these pixels are known at the end.
+            Some(samples) if self.resized.is_some() => samples.push_row(planes),
             // A gap that is closed later belongs to no run yet.
             Some(samples) if self.options.close_gaps > 0 => {
                 samples.push(&[Run { start: 0, end: self.width as u32, label: 0 }], planes)
@@ -149,8 +166,11 @@ impl ConnectedComponents {
 
     /// Numbers the instances after all rows were pushed.
     pub fn finish(self) -> Result<Instances> {
-        let Self { width, height, options, union, rows, samples, confidence, geometry, classes, pushed, .. } = self;
-        if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
+        let Self {
+            width, height, options, union, rows, samples, confidence, geometry, classes, resized, pushed, ..
+        } = self;
+        let sampled = resized.map_or(height, |[height, _]| height);
+        if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != sampled) {
             return Err(Error::invalid("objects", format!("only {pushed} of {height} rows were pushed")));
         }
         if confidence.as_ref().is_some_and(|c| c.rows() != height) {
@@ -196,6 +216,9 @@ impl ConnectedComponents {
         filter::filter(&mut instances, confidence, &options)?;
         if options.close_gaps > 0 {
             gaps::close(&mut instances, options.close_gaps as usize, &options.scratch)?;
+        }
+        if let Some(size) = resized {
+            resized::resize(&mut instances, size, &options.scratch)?;
         }
         Ok(instances)
     }

@@ -214,8 +214,9 @@ fn bands_give_instances_with_means() {
         planes: 2,
         geometry: 0,
         contrast: None,
+        network: None,
     };
-    let mut components = ConnectedComponents::new(3, 2, &InstanceOptions::default()).unwrap().with_samples(1);
+    let mut components = ConnectedComponents::for_image(&info, &InstanceOptions::default()).unwrap().with_samples(1);
     for (first, ids) in [(0, vec![1, 0, 1]), (1, vec![1, 0, 0])] {
         let samples = ids.iter().map(|id| 10 + id * 90 + first as u8).collect();
         let image = Image::new(3, 1, 1, Pixels::U8(samples)).unwrap();

@@ -10,7 +10,7 @@ use crate::tensor::Shape;
 use crate::testing::{gpu_or_skip, random_input, random_parameter};
 use crate::weights::{Checkpoint, ModelMetadata, Normalisation};
 
-fn model() -> Model {
+pub(super) fn model() -> Model {
     let config = json!({ "width": 4, "depth": 2, "padding": "same", "out_channels": 2 });
     let graph = whole_graph(&*parse("unet", &config).unwrap(), 1, 4, 4).unwrap();
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
@@ -24,11 +24,12 @@ fn model() -> Model {
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
-fn image(name: &str, width: usize, height: usize) -> Image {
+pub(super) fn image(name: &str, width: usize, height: usize) -> Image {
     let noise = random_input(name, Shape::new(1, 1, height, width)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()

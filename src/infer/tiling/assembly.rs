@@ -1,12 +1,15 @@
 //! From tiles to bands: runs an image through the network tile by tile and emits complete rows.
 
+use super::buffers::{id_bytes, no_ids, zeros};
+use super::restored::{ImageRows, Restored};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
 use crate::infer::channels::ChannelMap;
 use crate::infer::image::Image;
 use crate::infer::mask::Ids;
 use crate::infer::orient::TilePlace;
-use crate::infer::source::{ImageSource, SourceInfo};
+use crate::infer::resample::Resize;
+use crate::infer::source::{ImageSource, SourceInfo, resized};
 use crate::infer::tile::grid::{AxisPlan, TileGrid, source_window};
 
 /// Approximate bytes per band for sinks.
@@ -139,31 +142,26 @@ pub(in crate::low_level::infer) struct Windows<'a> {
     pub channels: &'a ChannelMap,
     /// Whether colours were lost.
     pub coloured: bool,
+    /// How the image is resized for the network.
+    pub resize: Option<Resize>,
 }
 
 impl Windows<'_> {
     /// A tile's place and the raw pixels it needs, planar.
     pub(crate) fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
         let SourceInfo { width, height, .. } = self.source.info();
+        let [height, width] = self.resize.map_or([height, width], Resize::size);
         let rows = source_window(start[0], h, height);
         let columns = source_window(start[1], w, width);
-        let part = self.source.read(columns.start, rows.start, columns.len(), rows.len())?;
+        let read = |source: &mut dyn ImageSource| source.read(columns.start, rows.start, columns.len(), rows.len());
+        let part = resized(&mut *self.source, self.resize, read)?;
         self.coloured = self.coloured || self.channels.shows_colour(&part);
         let pixels = self.channels.apply(&part)?.window(0, 0, columns.len(), rows.len())?;
         Ok((TilePlace { image: [height, width], start, size: [h, w], rows, columns }, pixels))
     }
 }
 
-/// Zeros, or an error instead of an abort if memory does not suffice.
-pub(in crate::low_level::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    let error = |_| Error::invalid("image", format!("its {len} results do not fit in memory"));
-    v.try_reserve_exact(len).map_err(error)?;
-    v.resize(len, T::default());
-    Ok(v)
-}
-
-/// Passes rows to sinks in slices of bounded size, and counts classes.
+/// Passes rows to sinks in slices of bounded size, in the size of the image, and counts classes.
 pub(in crate::low_level::infer) struct Emitter<'a, 'b> {
     pub info: &'a BandInfo,
     pub needs: Needs,
@@ -171,16 +169,26 @@ pub(in crate::low_level::infer) struct Emitter<'a, 'b> {
     /// Number of pixels of every class so far.
     pub counts: Vec<u64>,
     next: usize,
+    /// Rows that the network has computed.
+    computed: usize,
+    restored: Option<Restored>,
 }
 
 impl<'a, 'b> Emitter<'a, 'b> {
-    pub(crate) fn new(info: &'a BandInfo, needs: Needs, sinks: &'a mut [&'b mut dyn BandSink]) -> Result<Self> {
+    pub(crate) fn new(
+        info: &'a BandInfo,
+        needs: Needs,
+        sinks: &'a mut [&'b mut dyn BandSink],
+        resize: Option<Resize>,
+    ) -> Result<Self> {
         sinks.iter_mut().try_for_each(|s| s.start(info))?;
-        Ok(Self { info, needs, sinks, counts: vec![0; info.classes.len()], next: 0 })
+        let (classes, planes) = (info.classes.len(), if needs.probabilities { info.planes } else { 0 });
+        let restored = resize.map(|by| Restored::new(by, classes, planes));
+        Ok(Self { info, needs, sinks, counts: vec![0; classes], next: 0, computed: 0, restored })
     }
 
-    /// Emits the next `rows` rows: ids, and planes (probabilities, then geometry, as far as they are needed) with a distance
-    /// of `stride` rows from plane to plane.
+    /// Emits the network's next `rows` rows: ids, and planes (probabilities, then geometry, as far as they are needed) with a
+    /// distance of `stride` rows from plane to plane.
     pub(crate) fn rows(
         &mut self,
         source: &mut dyn ImageSource,
@@ -189,9 +197,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
         planes: &[f32],
         stride: usize,
     ) -> Result<()> {
-        let width = self.info.width;
-        let per_row = self.row_bytes(source.info());
-        let max = usize::try_from(SLICE / per_row.max(1)).unwrap_or(SLICE_ROWS).clamp(1, SLICE_ROWS);
+        let width = self.info.network.map_or(self.info.width, |[_, columns]| columns);
+        let max = self.slice(width, source.info());
         for first in (0..rows).step_by(max) {
             let height = max.min(rows - first);
             let range = first * width..(first + height) * width;
@@ -199,11 +206,6 @@ impl<'a, 'b> Emitter<'a, 'b> {
                 Ids::U8(v) => Ids::U8(v.get(range.clone()).unwrap_or_default().to_vec()),
                 Ids::U16(v) => Ids::U16(v.get(range.clone()).unwrap_or_default().to_vec()),
             };
-            (0..height * width).for_each(|i| {
-                if let Some(n) = self.counts.get_mut(classes.id(i)) {
-                    *n += 1;
-                }
-            });
             let part = |first: usize, count: usize| -> Vec<f32> {
                 let planes = planes.chunks_exact((stride * width).max(1)).skip(first).take(count);
                 planes.flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect()
@@ -212,33 +214,62 @@ impl<'a, 'b> Emitter<'a, 'b> {
             let probabilities = needs.probabilities.then(|| part(0, info.planes));
             let before = if needs.probabilities { info.planes } else { 0 };
             let geometry = needs.geometry.then(|| part(before, info.geometry));
-            let pixels: Option<Image> = match self.needs.pixels {
-                true => Some(source.read(0, self.next, width, height)?),
-                false => None,
+            let (probabilities, geometry) = (probabilities.as_deref(), geometry.as_deref());
+            let band =
+                Band { first: self.computed, height, width, classes: &classes, probabilities, geometry, pixels: None };
+            self.computed += height;
+            let Some(restored) = &mut self.restored else {
+                self.image_band(source, band)?;
+                continue;
             };
-            let (probabilities, geometry, pixels) = (probabilities.as_deref(), geometry.as_deref(), pixels.as_ref());
-            let band = Band { first: self.next, height, width, classes: &classes, probabilities, geometry, pixels };
-            self.sinks.iter_mut().try_for_each(|s| s.band(&band))?;
-            self.next += height;
+            self.sinks.iter_mut().try_for_each(|s| s.network_band(&band))?;
+            restored.push(&band);
+            self.restore(source)?;
         }
         Ok(())
     }
 
-    fn row_bytes(&self, source: SourceInfo) -> u64 {
+    /// Emits the rows of the image that follow from those that the network has computed.
+    fn restore(&mut self, source: &mut dyn ImageSource) -> Result<()> {
+        let (width, max) = (self.info.width, self.slice(self.info.width, source.info()));
+        while let Some(restored) = &mut self.restored
+            && let Some(ImageRows { height, classes, probabilities }) = restored.take(max)?
+        {
+            let probabilities = self.needs.probabilities.then_some(&probabilities[..]);
+            let (first, classes) = (self.next, &classes);
+            self.image_band(
+                source,
+                Band { first, height, width, classes, probabilities, geometry: None, pixels: None },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Emits rows of the image, with their pixels if needed.
+    fn image_band(&mut self, source: &mut dyn ImageSource, band: Band) -> Result<()> {
+        let Band { height, width, classes, .. } = band;
+        (0..height * width).for_each(|i| {
+            if let Some(n) = self.counts.get_mut(classes.id(i)) {
+                *n += 1;
+            }
+        });
+        let pixels: Option<Image> = match self.needs.pixels {
+            true => Some(source.read(0, self.next, width, height)?),
+            false => None,
+        };
+        let band = Band { pixels: pixels.as_ref(), ..band };
+        self.sinks.iter_mut().try_for_each(|s| s.band(&band))?;
+        self.next += height;
+        Ok(())
+    }
+
+    /// Rows of `width` columns in a band.
+    fn slice(&self, width: usize, source: SourceInfo) -> usize {
         let values = 4 * self.info.values(self.needs) as u64;
         let pixels = if self.needs.pixels { source.row_bytes() } else { 0 };
-        self.info.width as u64 * (id_bytes(self.info.classes.len()) + values) + pixels
+        let per_row = width as u64 * (id_bytes(self.info.classes.len()) + values) + pixels;
+        usize::try_from(SLICE / per_row.max(1)).unwrap_or(SLICE_ROWS).clamp(1, SLICE_ROWS)
     }
-}
-
-/// Bytes per class id.
-pub(in crate::low_level::infer) fn id_bytes(classes: usize) -> u64 {
-    if classes <= 256 { 1 } else { 2 }
-}
-
-/// Class ids of `len` pixels, all 0.
-pub(in crate::low_level::infer) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
-    Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
 }
 
 /// Assembles the tiles of an exact grid row by row; the valid regions are emitted as soon as a row of tiles is

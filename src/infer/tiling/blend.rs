@@ -5,7 +5,8 @@
 //! spaced (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). The planes that decide the
 //! class are averaged, and so are probabilities and geometry. The result differs from a run on the whole image.
 
-use super::assembly::{Assembly, Emitter, TileIndex, TilePositions, TileResult, no_ids, zeros};
+use super::assembly::{Assembly, Emitter, TileIndex, TilePositions, TileResult};
+use super::buffers::{no_ids, zeros};
 use crate::error::{Error, Result};
 use crate::infer::mask::Ids;
 use crate::infer::source::ImageSource;

@@ -3,10 +3,13 @@
 //! `memory` is divided by need: the host's use while a row of tiles is processed is known for each kind of tile, and
 //! the device gets the remainder. Wide images therefore get flatter tiles, not a smaller share.
 
-use super::assembly::{SLICE, id_bytes};
+use super::assembly::SLICE;
+use super::buffers::id_bytes;
+use super::restored::Restored;
 use crate::error::{Error, Result};
 use crate::infer::band::{BandInfo, Needs};
 use crate::infer::options::{Blend, SegmentOptions};
+use crate::infer::resample::Resize;
 use crate::infer::source::{ImageSource, SourceInfo};
 use crate::text::mib;
 
@@ -19,6 +22,10 @@ pub(in crate::low_level::infer) struct Budget<'a> {
     blend: Blend,
     info: &'a BandInfo,
     needs: Needs,
+    /// Rows and columns of the image, or of the network's input if it is resized for it.
+    size: [usize; 2],
+    /// Bytes for the rows in the size of the image, if it is resized.
+    restored: u64,
     /// Channels of the network.
     channels: usize,
     source: SourceInfo,
@@ -38,20 +45,29 @@ pub(in crate::low_level::infer) struct BudgetedImage<'a> {
     pub channels: usize,
     /// Network runs per tile.
     pub runs: usize,
+    /// How it is resized for the network.
+    pub resize: Option<Resize>,
 }
 
 impl<'a> Budget<'a> {
+    /// `source`: the image, resized if it is to be.
     pub(crate) fn new(
         source: &dyn ImageSource,
         options: &SegmentOptions,
-        BudgetedImage { info, needs, channels, runs }: BudgetedImage<'a>,
+        BudgetedImage { info, needs, channels, runs, resize }: BudgetedImage<'a>,
     ) -> Self {
+        let size = [source.info().height, source.info().width];
+        let planes = if needs.probabilities { info.planes } else { 0 };
+        // The rows that are kept, and a band as it is computed and as sinks get it.
+        let row = info.width as u64 * (4 * planes as u64 + info.channels as u64 * source.info().sample.bytes() as u64);
+        let restored = resize.map_or(0, |by| Restored::bytes(by, planes) + 2 * SLICE.max(row));
         // Queries the source for some heights and later uses the next larger one, since the source cannot be borrowed
         // for longer.
-        let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
+        let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < size[0].max(16));
         let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
         let (memory, blend, source_bytes) = (options.memory, options.blend, source.held_bytes());
-        Self { memory, blend, info, needs, channels, source: source.info(), runs, source_bytes, cache }
+        let source = source.info();
+        Self { memory, blend, info, needs, size, restored, channels, source, runs, source_bytes, cache }
     }
 
     /// Cache size in bytes for the source, for tiles of this many rows.
@@ -85,12 +101,13 @@ impl<'a> Budget<'a> {
     pub(crate) fn host(&self, [h, w]: [usize; 2]) -> u64 {
         let (values, decision, transfers) = (self.values(), self.decision(), self.tile([h, w]));
         // The row of tiles being filled, and the slice of it for sinks.
-        let rows = h.min(self.info.height) as u64 * self.info.width as u64;
+        let rows = h.min(self.size[0]) as u64 * self.size[1] as u64;
         let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };
         let ids = id_bytes(self.info.classes.len());
         let band = rows * (ids + sums + 4 * values);
         let slice = SLICE.min(rows * (ids + 4 * values) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
-        self.source_bytes.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
+        let held = self.source_bytes.saturating_add(self.cache(h)).saturating_add(self.restored);
+        held.saturating_add(transfers + band + 2 * slice)
     }
 
     /// Bytes left for the device. Fails if the host alone exceeds the limit; the error refers to the tile as `name`.

@@ -134,6 +134,7 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
         classes: vec![],
         target: None,
         instances: None,
+        scale: None,
     };
     let mut settings = requested;
     settings.extend(image_settings(&mut metadata, &description, set)?);

@@ -140,6 +140,7 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
             classes: Vec::new(),
             target: None,
             instances: None,
+            scale: None,
         },
     };
     if let Some(normalisation) = &options.normalisation {

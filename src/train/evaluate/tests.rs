@@ -17,6 +17,8 @@ fn segmentation(image: &Image) -> Segmentation {
         precision: Precision::F32,
         fallback: None,
         notes: Vec::new(),
+        scale: [1.0; 2],
+        diameter: None,
     }
 }
 

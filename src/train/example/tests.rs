@@ -267,7 +267,7 @@ fn instances_have_numbers_classes_and_a_diameter() {
 
 #[test]
 fn the_median_diameter_is_of_areas() {
-    let map = |labels: &[u32]| truth::median_diameter(&LabelMap::new(labels.len(), 1, labels.to_vec()).unwrap());
+    let map = |labels: &[u32]| median_diameter(LabelMap::new(labels.len(), 1, labels.to_vec()).unwrap().areas());
     assert_eq!(map(&[0, 0, LabelMap::IGNORED]), None);
     let disc = |area: f64| Some((area * 4.0 / std::f64::consts::PI).sqrt());
     assert_eq!(map(&[5, 5, 5, 0, 5]), disc(4.0));

@@ -72,17 +72,3 @@ impl Truth {
         Ok(Self::Instances { labels, classes })
     }
 }
-
-/// The median diameter of instances, of discs of the same area; `None` if there are none.
-pub(super) fn median_diameter(instances: &LabelMap) -> Option<f64> {
-    let mut areas: BTreeMap<u32, u64> = BTreeMap::new();
-    for run in instances.labels().chunk_by(|a, b| a == b) {
-        if run[0] > 0 && run[0] != LabelMap::IGNORED {
-            *areas.entry(run[0]).or_default() += run.len() as u64;
-        }
-    }
-    let mut areas: Vec<u64> = areas.into_values().collect();
-    areas.sort_unstable();
-    let [low, high] = [areas.len().checked_sub(1)? / 2, areas.len() / 2].map(|i| areas[i] as f64);
-    Some(((low + high) / 2.0 * 4.0 / std::f64::consts::PI).sqrt())
-}

@@ -26,7 +26,7 @@ use crate::train::report::Report;
 use crate::train::scan::{findings, scan};
 use crate::train::step::StepOptions;
 use crate::train::trainer::Trainer;
-use crate::weights::ModelMetadata;
+use crate::weights::{ModelMetadata, TrainedScale};
 
 /// Host memory for cached examples, bytes.
 const EXAMPLES: u64 = 4 << 30;
@@ -137,6 +137,7 @@ impl TrainRun {
             classes: config.data.classes.clone(),
             target: config.instances.map(|i| i.target),
             instances: config.instances.map(InstancesConfig::settings),
+            scale: ground_truth[0].diameter.map(|d| TrainedScale::default().with_diameter((d * 10.0).round() / 10.0)),
         };
         let mut taken = 0;
         let begin = initial(&graph, config.seed);

@@ -133,7 +133,7 @@ where
 
 fn info(width: usize, height: usize) -> BandInfo {
     let classes = vec!["background".to_string(), "cell".to_string()];
-    BandInfo { width, height, channels: 1, classes, planes: 2, geometry: 1, contrast: None }
+    BandInfo { width, height, channels: 1, classes, planes: 2, geometry: 1, contrast: None, network: None }
 }
 
 fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
@@ -183,9 +183,9 @@ proptest! {
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
-        let out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let out = Emitter::new(&info, needs, &mut sinks, None).unwrap();
         let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
-        let windows = Windows { source: &mut source, channels: &channels, coloured: false };
+        let windows = Windows { source: &mut source, channels: &channels, coloured: false, resize: None };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
         let mut in_progress = [ImageInProgress { windows, out, assembly: Box::new(Exact::new(&grid)) }];
         let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
@@ -208,9 +208,9 @@ proptest! {
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
-        let out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let out = Emitter::new(&info, needs, &mut sinks, None).unwrap();
         let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
-        let windows = Windows { source: &mut source, channels: &channels, coloured: false };
+        let windows = Windows { source: &mut source, channels: &channels, coloured: false, resize: None };
         let mut network = mock(tile, tile, 0, [height, width]);
         let mut run = each(at_once, move |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
             let mut tile = network(p, x, f)?;
