@@ -16,6 +16,7 @@ fn keyword(hint: &Hint) -> String {
         Hint::SetChannels(channels) if channels.is_empty() => "channels=".into(),
         Hint::SetChannels(channels) => format!("channels={channels:?}"),
         Hint::PagesAsChannels => "read_image(path, pages_as_channels=True)".into(),
+        Hint::SetScale => "scale=".into(),
         Hint::SetPage => "page=".into(),
         Hint::FillNan => "fill_nan=".into(),
         Hint::IgnoreOrientation => "read_image(path, ignore_orientation=True)".into(),

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 use unet_wgpu::low_level::infer::source::InMemory;
-use unet_wgpu::low_level::infer::{LabelOptions, OpenOptions, SegmentOptions, check_channels};
+use unet_wgpu::low_level::infer::{LabelOptions, OpenOptions, SegmentOptions, calibration_of, check_channels};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions, GroundTruthKind, InstanceTruth};
 
 use crate::array::Input;
 use crate::device;
 use crate::error::text;
 use crate::model::Model;
+use crate::scale::{ScaleArgs, short};
 use crate::segment::settings;
 use crate::work::{self, Observer};
 
 /// Segments the images of a data set and compares them with its ground truth; returns a JSON document.
 #[pyfunction]
 #[pyo3(signature = (
-    model, folder, *, device, precision, instances, ground_truth, channels, fill_nan, ignore, iou, memory, progress
+    model, folder, *, device, precision, instances, ground_truth, channels, fill_nan, ignore, iou, scale, memory, progress
 ))]
 #[expect(clippy::too_many_arguments, reason = "one for each option of the Python function")]
 pub(crate) fn evaluate(
@@ -33,6 +34,7 @@ pub(crate) fn evaluate(
     fill_nan: Option<f32>,
     ignore: Option<i64>,
     iou: Option<Vec<f64>>,
+    scale: ScaleArgs,
     memory: u64,
     progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
@@ -59,9 +61,14 @@ pub(crate) fn evaluate(
         }
         let segment = SegmentOptions::default().with_memory(memory).with_instances(requested.clone());
         let count = data.pairs().len().max(1) as f64;
+        let trained = segmenter.model().metadata.scale;
+        scale.of(None, trained)?;
         let scores = unet_wgpu::low_level::train::evaluate(&data, classes, &options, |i, pair, image| {
             let channels = segmenter.model().architecture.in_channels();
             check_channels(&pair.image, &InMemory::borrowed(image), channels)?;
+            let calibration = calibration_of(&pair.image, &options.read, scale.pixel_size())?;
+            let pixel = calibration.pixel.map(|p| [p.x, p.y].map(short));
+            let segment = segment.clone().with_scale(scale.of(pixel, trained)?);
             let done = |part: f64| progress.report((i as f64 + part) / count);
             segmenter
                 .segment(image, &segment, done)

@@ -31,6 +31,7 @@ pub(crate) fn document(model: &Model, size: Option<[usize; 2]>) -> Result<Value>
         "normalisation": model.metadata.normalisation,
         "target": model.metadata.target.map(|t| t.to_string()),
         "instances": model.metadata.instances,
+        "scale": model.metadata.scale,
         "in_channels": architecture.in_channels(),
         "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
         "cannot_segment": architecture.unfit(),

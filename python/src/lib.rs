@@ -9,6 +9,7 @@ mod evaluate;
 mod inspect;
 mod model;
 mod results;
+mod scale;
 mod segment;
 mod selftest;
 mod sink;

@@ -39,6 +39,10 @@ pub(crate) struct Results {
     /// Number of instances.
     count: usize,
     pixel_size: Option<[f64; 2]>,
+    /// Factors by which the image was resized for the model, across and down.
+    scale: [f64; 2],
+    /// The median diameter that a first pass found, pixels.
+    diameter: Option<f64>,
     instances: Measured,
 }
 
@@ -78,6 +82,8 @@ impl Results {
             left_whole,
             count: instances.as_ref().map_or(0, Instances::count),
             pixel_size,
+            scale: run.scale,
+            diameter: run.diameter,
             instances: Measured { instances: Arc::new(Mutex::new(instances)), channels: info.channels },
         })
     }

@@ -14,6 +14,7 @@ use crate::array::Input;
 use crate::device;
 use crate::model::Model;
 use crate::results::{Results, Segmented};
+use crate::scale::{ScaleArgs, short};
 use crate::sink::Collector;
 use crate::work::{self, Observer};
 
@@ -56,7 +57,8 @@ impl Segmenter {
 
     /// Segments an image: a path, or an array of `uint8`, `uint16` or `float32`.
     #[pyo3(signature = (
-        image, *, channels, fill_nan, page, instances, probability, tile, memory, exact, blend, batch, normalise, progress
+        image, *, channels, fill_nan, page, instances, probability, tile, scale, memory, exact, blend, batch, normalise,
+        progress
     ))]
     #[expect(clippy::too_many_arguments, reason = "one for each option of the Python function")]
     fn segment(
@@ -68,6 +70,7 @@ impl Segmenter {
         instances: Option<String>,
         probability: bool,
         tile: Option<usize>,
+        scale: ScaleArgs,
         memory: u64,
         exact: bool,
         blend: String,
@@ -80,28 +83,29 @@ impl Segmenter {
         let path = input.path();
         let segmenter = self.inner.clone();
         let segmented = work::run(image.py(), Observer::of(progress), move |progress| {
-            let request = Request {
-                options: SegmentOptions::default()
-                    .with_tile(tile)
-                    .with_memory(memory)
-                    .with_exact(exact)
-                    .with_blend(blend.parse()?)
-                    .with_batch(batch)
-                    .with_normalisation(normalise.as_deref().map(normalisation).transpose()?),
-                instances: instances.as_deref().map(settings).transpose()?,
-                probability,
-            };
+            let settings = instances.as_deref().map(settings).transpose()?;
+            let options = SegmentOptions::default()
+                .with_tile(tile)
+                .with_memory(memory)
+                .with_exact(exact)
+                .with_blend(blend.parse()?)
+                .with_batch(batch)
+                .with_normalisation(normalise.as_deref().map(normalisation).transpose()?)
+                // For a first pass that estimates the diameter.
+                .with_instances(Some(settings.clone().unwrap_or_default()));
             let mut segmenter = lock(&segmenter);
             // It may have taken a while until another thread was done.
             progress.report(0.0)?;
+            let pixel_size = match &path {
+                Some(path) => calibration_of(path.as_str(), &read, scale.pixel_size())?.pixel.map(|p| [p.x, p.y]),
+                None => scale.pixel_size(),
+            };
+            let trained = segmenter.model().metadata.scale;
+            let options = options.with_scale(scale.of(pixel_size.map(|size| size.map(short)), trained)?);
+            let request = Request { options, instances: settings, probability };
             let result = request.run(&mut segmenter, input, |fraction| progress.report(fraction));
-            let mut segmented =
-                result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
-            if let Some(path) = path {
-                let pixel = calibration_of(path.as_str(), &read, None)?.pixel;
-                segmented.pixel_size = pixel.map(|p| [p.x, p.y]);
-            }
-            Ok(segmented)
+            let segmented = result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
+            Ok(Segmented { pixel_size, ..segmented })
         })?;
         Results::new(image.py(), segmented)
     }

@@ -76,9 +76,7 @@ impl BandSink for Collector {
         };
         let components = match &self.instances {
             // Their samples give the table its means.
-            Some(options) => {
-                Some(ConnectedComponents::new(info.width, info.height, options)?.with_samples(info.channels))
-            }
+            Some(options) => Some(ConnectedComponents::for_image(info, options)?.with_samples(info.channels)),
             None => None,
         };
         self.state = Some((Collected { info: info.clone(), ids, probabilities, instances: None }, components));
@@ -103,6 +101,14 @@ impl BandSink for Collector {
         match components {
             Some(components) => components.push(band, &collected.info),
             None => Ok(()),
+        }
+    }
+
+    fn network_band(&mut self, band: &Band) -> Result<()> {
+        match &mut self.state {
+            Some((collected, Some(components))) => components.push_network(band, &collected.info),
+            Some(_) => Ok(()),
+            None => Err(not_started()),
         }
     }
 

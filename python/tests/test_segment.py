@@ -214,6 +214,30 @@ def test_xarray(cells):
     assert segment(cells).to_xarray()["mask"].dims == ("y", "x")
 
 
+def test_scale(program, cells, tmp_path):
+    np.save(tmp_path / "cells.npy", cells)
+    program("segment", tmp_path / "cells.npy", "-o", tmp_path, "--save", "labels,csv", "--scale", "0.75")
+    result = segment(cells, scale=0.75)
+    assert result.scale == (0.75, 0.75) and result.labels.shape == cells.shape
+    np.testing.assert_array_equal(result.labels, read_image(tmp_path / "cells_labels.tif"))
+    assert len(result.table()["label"]) == result.count > 0
+    with pytest.raises(ValueError, match="diameter: the model does not state|scale=") as caught:
+        segment(cells, "nuclei-unet++", scale=100)
+    assert "--" not in str(caught.value)
+    with pytest.raises(ValueError, match="scale: excludes diameter"):
+        segment(cells, scale=1, diameter=3)
+    with pytest.raises(ValueError, match="`big` is neither a number|diameter: 'big' is not a number"):
+        segment(cells, diameter="big")
+
+
+def test_pixel_size_of_an_array(cells):
+    table = segment(cells, pixel_size=(0.5, 0.25)).table()
+    np.testing.assert_allclose(table["area_um2"], table["area"] * 0.125)
+    assert segment(cells, pixel_size=0.5).pixel_size == (0.5, 0.5)
+    with pytest.raises(ValueError, match="pixel_size: -1 is not above 0"):
+        segment(cells, pixel_size=-1)
+
+
 def test_a_file_with_a_pixel_size(program, cells, tmp_path):
     # The program's own label image carries the calibration on.
     path = tmp_path / "cells.npy"

@@ -47,6 +47,25 @@ def finite(what: str, value: Any) -> float | None:
     return number
 
 
+def scale_of(
+    scale: Any, diameter: Any, pixel_size: Any
+) -> tuple[float | None, float | str | None, tuple[float, float] | None]:
+    """How an image is resized for the model, for the native half."""
+    if scale is not None and diameter is not None:
+        raise invalid("scale", "excludes diameter")
+    if diameter != "auto":
+        diameter = finite("diameter", diameter)
+    if pixel_size is not None:
+        sizes = tuple(pixel_size) if isinstance(pixel_size, (tuple, list, np.ndarray)) else (pixel_size, pixel_size)
+        if len(sizes) != 2:
+            raise invalid("pixel_size", f"{pixel_size!r} is not micrometres, or micrometres across and down")
+        x, y = (finite("pixel_size", size) for size in sizes)
+        if x is None or y is None or x <= 0 or y <= 0:
+            raise invalid("pixel_size", f"{pixel_size!r} is not above 0")
+        pixel_size = (x, y)
+    return finite("scale", scale), diameter, pixel_size
+
+
 def channel_list(channels: Sequence[int] | None) -> list[int] | None:
     """Channels as a list; one alone is a list too."""
     if channels is None:

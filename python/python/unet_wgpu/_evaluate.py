@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _folder, _native
-from ._arguments import bytes_of, channel_list, finite, invalid, observer, settings_of
+from ._arguments import bytes_of, channel_list, finite, invalid, observer, scale_of, settings_of
 from ._device import prepare
 from ._segment import model_of
 
@@ -28,6 +28,9 @@ def evaluate(
     ignore: int | None = None,
     channels: Sequence[int] | None = None,
     fill_nan: float | None = None,
+    scale: float | None = None,
+    diameter: float | str | None = None,
+    pixel_size: float | tuple[float, float] | None = None,
     memory: int | str = "2G",
     device: str = "auto",
     precision: str = "f32",
@@ -51,7 +54,7 @@ def evaluate(
         IoU thresholds above which an instance counts as found; by default 0.5, 0.55, ..., 0.9.
     ignore : int, optional
         Class id of pixels that do not count.
-    channels, fill_nan, memory, device, precision, progress
+    channels, fill_nan, scale, diameter, pixel_size, memory, device, precision, progress
         As for :func:`unet_wgpu.segment`.
 
     Returns
@@ -77,12 +80,24 @@ def evaluate(
     >>> scores["objects"]["true"], scores["objects"]["predicted"], scores["mean_dice"] > 0.9
     (1, 1, True)
     """
+    options: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "instances": settings_of(instances),
+        "channels": channel_list(channels),
+        "fill_nan": finite("fill_nan", fill_nan),
+        "ignore": ignore,
+        "iou": None if iou is None else [float(t) for t in iou],
+        "scale": scale_of(scale, diameter, pixel_size),
+        "memory": bytes_of(memory),
+        "progress": observer(progress),
+    }
+    kind = None if ground_truth is None else _kind(ground_truth)
     if isinstance(data, (str, os.PathLike)):
-        kind = None if ground_truth is None else _kind(ground_truth)
-        return _run(Path(data), kind, model, instances, iou, ignore, channels, fill_nan, memory, device, precision, progress)
+        return _run(os.fsdecode(data), model, ground_truth=kind, **options)
     with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as folder:
         _folder.write(Path(folder), data, ground_truth or "labels")
-        return _run(Path(folder), None, model, instances, iou, ignore, channels, fill_nan, memory, device, precision, progress)
+        return _run(folder, model, ground_truth=None, **options)
 
 
 def _kind(ground_truth: str) -> bool:
@@ -91,34 +106,7 @@ def _kind(ground_truth: str) -> bool:
     return ground_truth == "labels"
 
 
-def _run(
-    folder: Path,
-    kind: bool | None,
-    model: Any,
-    instances: Any,
-    iou: Sequence[float] | None,
-    ignore: int | None,
-    channels: Sequence[int] | None,
-    fill_nan: float | None,
-    memory: int | str,
-    device: str,
-    precision: str,
-    progress: Any,
-) -> dict[str, Any]:
+def _run(folder: str, model: Any, **options: Any) -> dict[str, Any]:
     prepare()
-    text = _native.evaluate(
-        model_of(model)._native,
-        str(folder),
-        device=device,
-        precision=precision,
-        instances=settings_of(instances),
-        ground_truth=kind,
-        channels=channel_list(channels),
-        fill_nan=finite("fill_nan", fill_nan),
-        ignore=ignore,
-        iou=None if iou is None else [float(t) for t in iou],
-        memory=bytes_of(memory),
-        progress=observer(progress),
-    )
-    scores: dict[str, Any] = json.loads(text)
+    scores: dict[str, Any] = json.loads(_native.evaluate(model_of(model)._native, folder, **options))
     return scores

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _arrays, _native, _torch
-from ._arguments import bytes_of, channel_list, finite, json_of, observer, settings_of, whole
+from ._arguments import bytes_of, channel_list, finite, json_of, observer, scale_of, settings_of, whole
 from ._device import prepare
 from ._segment import Segmentation
 
@@ -172,6 +172,9 @@ class Model:
         channels: Sequence[int] | None = None,
         instances: bool | str | Mapping[str, Any] = True,
         probability: bool = False,
+        scale: float | None = None,
+        diameter: float | str | None = None,
+        pixel_size: float | tuple[float, float] | None = None,
         tile: int | None = None,
         tta: str = "none",
         memory: int | str = "2G",
@@ -195,6 +198,7 @@ class Model:
             page=whole("page", page),
             instances=settings_of(instances),
             probability=probability,
+            scale=scale_of(scale, diameter, pixel_size),
             tile=None if tile is None else whole("tile", tile, 1),
             memory=bytes_of(memory),
             exact=exact,

@@ -1,7 +1,7 @@
 """The native half of the package; not for direct use."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 __version__: str
+
+# Factor, diameter or "auto", micrometres across and down.
+_Scale: TypeAlias = tuple[float | None, float | str | None, tuple[float, float] | None]
 
 @final
 class Model:
@@ -56,6 +59,7 @@ class Segmenter:
         instances: str | None,
         probability: bool,
         tile: int | None,
+        scale: _Scale,
         memory: int,
         exact: bool,
         blend: str,
@@ -95,6 +99,10 @@ class Results:
     @property
     def pixel_size(self) -> list[float] | None: ...
     @property
+    def scale(self) -> list[float]: ...
+    @property
+    def diameter(self) -> float | None: ...
+    @property
     def instances(self) -> Measured: ...
 
 def read_image(
@@ -121,6 +129,7 @@ def evaluate(
     fill_nan: float | None,
     ignore: int | None,
     iou: list[float] | None,
+    scale: _Scale,
     memory: int,
     progress: Callable[[float], object] | None,
 ) -> str: ...

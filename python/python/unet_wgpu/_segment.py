@@ -47,7 +47,11 @@ class Segmentation:
     fallback : str or None
         Why that is "f32" although "f16" was requested.
     pixel_size : tuple of float or None
-        Micrometres across and down, if the image is a file that gives them.
+        Micrometres across and down, if `pixel_size` or the file gave them.
+    scale : tuple of float
+        The factors by which the image was resized for the model, across and down.
+    diameter : float or None
+        The median diameter of instances in pixels that ``diameter="auto"`` found.
     """
 
     def __init__(self, results: _native.Results, device: str, image: Any = None) -> None:
@@ -61,6 +65,8 @@ class Segmentation:
         self.tiles: tuple[int, int] = (results.tiles[0], results.tiles[1])
         self.precision: str = results.precision
         self.fallback: str | None = results.fallback
+        self.scale: tuple[float, float] = (results.scale[0], results.scale[1])
+        self.diameter: float | None = results.diameter
         size = results.pixel_size
         self.pixel_size: tuple[float, float] | None = (size[0], size[1]) if size else None
 
@@ -188,6 +194,9 @@ def segment(
     channels: Sequence[int] | None = None,
     instances: bool | str | Mapping[str, Any] = True,
     probability: bool = False,
+    scale: float | None = None,
+    diameter: float | str | None = None,
+    pixel_size: float | tuple[float, float] | None = None,
     tile: int | None = None,
     tta: str = "none",
     memory: int | str = "2G",
@@ -227,6 +236,14 @@ def segment(
         ``close_gaps``.
     probability : bool, default False
         Also return probabilities.
+    scale : float, optional
+        Resize the image for the model by this factor, 1/16 to 16. Results have the image's own size. By default an image
+        whose pixel size is known is resized to that of a model that states its own; 1 leaves it as it is.
+    diameter : float or "auto", optional
+        Median diameter of the instances in pixels: the image is resized so that they are as large as those that the model
+        was trained on. "auto" estimates it in a first pass.
+    pixel_size : float or (float, float), optional
+        Micrometres of a pixel, or across and down; instead of a file's.
     tile : int, optional
         Largest tile edge in pixels; by default as large as fits.
     tta : {"none", "flips", "d4"}, default "none"
@@ -288,6 +305,9 @@ def segment(
         channels=channels,
         instances=instances,
         probability=probability,
+        scale=scale,
+        diameter=diameter,
+        pixel_size=pixel_size,
         tile=tile,
         tta=tta,
         memory=memory,
