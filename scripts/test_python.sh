@@ -44,9 +44,9 @@ say "types"
 "$venv" -m mypy --strict --cache-dir "$build/mypy" --package unet_wgpu >&2
 "$venv" -m mypy.stubtest --mypy-config-file python/pyproject.toml unet_wgpu._native >&2
 say "tests"
-# The program to compare with: that of `cargo test`, or built now.
-[ -n "${UNET_PROGRAM:-}" ] || cargo build --quiet --bin unet
+# The program to compare with: that of the latest `cargo test`, or built now.
 UNET_PROGRAM=${UNET_PROGRAM:-$root/target/debug/unet}
+[ -x "$UNET_PROGRAM" ] || cargo build --quiet --bin unet
 export UNET_PROGRAM
 package=$("$venv" -c 'import os, unet_wgpu; print(os.path.dirname(unet_wgpu.__file__))')
 "$venv" -m pytest --quiet -p no:cacheprovider --config-file python/pyproject.toml --rootdir python \
