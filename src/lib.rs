@@ -9,6 +9,7 @@
 //! | load a network | [`Model::open`]: a built-in model, a checkpoint, ONNX, a bioimage.io package |
 //! | bring an image | [`Image::open`], or [`Image::new`] from [`Pixels`] |
 //! | segment it | [`Segmenter`] with [`SegmentOptions`]; the result is a [`Segmentation`] |
+//! | segment inside the frames of an application | [`frame`]: its textures or buffers in and out, its command encoder |
 //! | train | `TrainConfig`, `TrainRun` (a run in a folder) or [`Trainer`] (single steps) |
 //! | handle failures | [`enum@Error`], which may carry a [`Hint`] at the option that would help |
 //!
@@ -72,8 +73,8 @@
 //!
 //! # Embedding
 //!
-//! [`Gpu::from_wgpu`] takes the device and queue of a host application; a session binds the host's buffers and records into
-//! the host's encoder (example `embed`). wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu): its version is part of this
+//! [`Gpu::from_wgpu`] takes the device and queue of a host application; a [`frame::Frame`] takes the host's textures or buffers
+//! and records into the host's encoder (example `embed`). wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu): its version is part of this
 //! library's. An architecture of your own is a [`low_level::model::Architecture`] (example `custom_architecture`).
 //!
 //! The library prints nothing, reads no environment variable, and logs through [`log`](https://docs.rs/log).
@@ -100,6 +101,7 @@ use low_level::{gpu, graph, infer, io, kernel, model, names, onnx, ops, plan, se
 pub use error::{Error, Hint, Message, Result};
 pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
 pub use infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
+pub use low_level::frame;
 pub use model::Model;
 pub use session::Backend;
 pub use train::Trainer;

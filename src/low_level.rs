@@ -5,6 +5,8 @@
 //! in any release; what stands at the [root](crate) does not, within a version. A new architecture, a graph of one's own, or
 //! a session in an application's encoder starts here.
 
+#[path = "frame/mod.rs"]
+pub mod frame;
 #[path = "gpu/mod.rs"]
 pub mod gpu;
 #[path = "graph/mod.rs"]

@@ -1,6 +1,6 @@
 //! Finding, choosing and opening adapters.
 
-use super::driver;
+use super::{driver, features};
 use crate::error::{Error, Result};
 use crate::kernel::{AdapterClass, Caps, Target};
 use std::str::FromStr;
@@ -128,14 +128,9 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
         return Err(Error::UnknownAdapter { requested, available });
     };
     let adapter = &all[index];
-    let mut requested = wgpu::Features::SUBGROUP
-        | wgpu::Features::TIMESTAMP_QUERY
-        | wgpu::Features::SHADER_F16
-        | wgpu::Features::PIPELINE_CACHE;
-    let texels = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
-    if texels.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
-        requested |= driver::READ_WRITE_TEXTURES;
-    }
+    // Also those that the library cannot use on this adapter: a device says what it has.
+    let all = features::FEATURES.iter().filter(|f| f.flag != driver::READ_WRITE_TEXTURES);
+    let mut requested = features::flags(all.chain(features::usable(adapter)));
     let matrix = matrix(adapter);
     let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
     if matrix.is_some() {
@@ -159,28 +154,32 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
 
 /// The capabilities of a device, with the default options for it.
 pub(super) fn target(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Target {
-    let limits = device.limits();
-    let fixed_subgroup =
-        device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
-    let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
     let storage_textures = driver::has_storage_textures(device);
     let aliased_memory = storage_textures && driver::has_aliased_memory(device, info);
+    let caps = caps(device.features(), &device.limits(), info);
     let alignment = if aliased_memory { driver::ALIGNMENT } else { 16 };
-    let caps = Caps {
+    let storage_alignment = caps.storage_alignment.max(alignment);
+    Caps { storage_alignment, storage_textures, aliased_memory, ..caps }.into()
+}
+
+/// What follows from features and limits alone, before a device exists.
+pub(crate) fn caps(features: wgpu::Features, limits: &wgpu::Limits, info: &wgpu::AdapterInfo) -> Caps {
+    let fixed_subgroup =
+        features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
+    Caps {
         class: class(info),
-        subgroup,
+        subgroup: fixed_subgroup.then_some(info.subgroup_min_size),
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
-        storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(alignment),
+        storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
-        f16: device.features().contains(wgpu::Features::SHADER_F16),
+        f16: features.contains(wgpu::Features::SHADER_F16),
         matrix: None,
-        storage_textures,
-        aliased_memory,
-    };
-    caps.into()
+        storage_textures: false,
+        aliased_memory: false,
+    }
 }
 
 fn class(info: &wgpu::AdapterInfo) -> AdapterClass {

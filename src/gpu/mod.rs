@@ -3,6 +3,7 @@
 mod adapter;
 mod cache;
 mod driver;
+mod features;
 mod peak;
 mod pipeline;
 mod precision;
@@ -10,10 +11,13 @@ mod wait;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
+pub(crate) use adapter::caps;
 pub use adapter::{AdapterSummary, DeviceChoice, adapters_async};
 #[cfg(feature = "std-fs")]
 pub(crate) use cache::write_whole;
 pub use driver::Alias;
+pub use features::{FEATURES, Feature};
+pub(crate) use features::{flags, usable};
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
@@ -79,7 +83,7 @@ impl Gpu {
     /// [`Self::new`] as a future.
     pub async fn new_async(choice: &DeviceChoice) -> Result<Self> {
         let (device, queue, matrix) = adapter::open(choice).await?;
-        let mut gpu = Self::from_wgpu(device, queue)?;
+        let mut gpu = Self::of_device(device, queue)?;
         Arc::make_mut(&mut gpu.target).caps.matrix = matrix;
         // Only on our own device: a host application may have its own callback on its device.
         let lost = gpu.inner.lost.clone();
@@ -89,8 +93,15 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Uses a device and queue of the host application, with whatever limits and features it requested.
+    /// Uses a device and queue of the host application, with whatever limits and features it requested. Warns (through
+    /// `log`) if a feature is missing with which networks run several times as fast; [`Self::missing_features`] lists all.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let gpu = Self::of_device(device, queue)?;
+        gpu.warn_of_missing();
+        Ok(gpu)
+    }
+
+    fn of_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let info = device.adapter_info();
         let target = adapter::target(&device, &info);
         if target.caps.max_storage_buffers < 4 {

@@ -76,6 +76,15 @@ impl ChannelMap {
         Ok(Self { how, note })
     }
 
+    /// The channels that become the network's, in order; with `true` they are red, green and blue, which become grey.
+    pub(crate) fn picks(&self, channels: usize) -> (Vec<usize>, bool) {
+        match &self.how {
+            How::Same => ((0..channels).collect(), false),
+            How::Pick(channels) => (channels.clone(), false),
+            How::Luminance => (vec![0, 1, 2], true),
+        }
+    }
+
     /// The note for the user, if any. `coloured`: whether a pixel that is not grey was found, see
     /// [`Self::shows_colour`].
     pub fn note(&self, coloured: bool) -> Option<&Message> {

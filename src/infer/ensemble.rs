@@ -248,8 +248,8 @@ impl Ensemble {
     pub(super) fn request(&self, outputs: TileOutputs) -> TileRequest {
         let TileOutputs { probabilities, decision, geometry } = outputs;
         match self.runs() {
-            1 => TileRequest { mask: !decision, decision, probabilities, geometry },
-            _ => TileRequest { mask: false, decision: false, probabilities: true, geometry },
+            1 => TileRequest { mask: !decision, decision, probabilities, geometry, logits: false },
+            _ => TileRequest { probabilities: true, geometry, ..TileRequest::default() },
         }
     }
 }

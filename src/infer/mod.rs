@@ -68,6 +68,7 @@ pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use output::Display;
+pub(crate) use output::TINT;
 pub use output::{
     MaskSink, OverlaySink, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff, TiffTag, palette,
     write_mask, write_overlay, write_probabilities,

@@ -12,7 +12,7 @@ use crate::weights::Normalisation;
 pub(crate) use statistics::{Collector, StatisticsRequest};
 
 /// Smallest divisor of the data-dependent rules.
-const FLOOR: f64 = 1e-6;
+pub(crate) const FLOOR: f64 = 1e-6;
 
 /// How the pixels of one channel become network input: `y = clamp((x - offset) * scale, low, high)`.
 ///
@@ -157,6 +157,15 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
         .collect()
 }
 
+/// The maps under a rule that needs no statistics of an image.
+pub(crate) fn constant_maps(info: SourceInfo, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
+    let requested = requested(rule)?;
+    if requested.deviation || !requested.percentiles.is_empty() || *rule == Normalisation::MinMax {
+        return Err(invalid("depends on the image"));
+    }
+    maps(&Collector::new(SourceInfo { width: 1, height: 1, ..info }, requested), info, rule)
+}
+
 /// Percentiles (0 to 100) of every channel of an image.
 pub(super) fn percentiles<const N: usize>(image: &Image, q: [f64; N]) -> Result<Vec<[f64; N]>> {
     let mut source = InMemory::borrowed(image);
@@ -171,7 +180,7 @@ fn invalid(reason: impl Into<Message>) -> Error {
     Error::invalid("normalisation", reason)
 }
 
-fn per_channel(what: &str, values: &[f64], channel: usize, channels: usize) -> Result<f64> {
+pub(crate) fn per_channel(what: &str, values: &[f64], channel: usize, channels: usize) -> Result<f64> {
     match values {
         [all] => Ok(*all),
         _ if values.len() == channels => Ok(values[channel]),

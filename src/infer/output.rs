@@ -7,6 +7,7 @@ mod tags;
 
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use overlay::Display;
+pub(crate) use overlay::TINT;
 pub(crate) use overlay::{Levels, SHOWN, STRETCH, joint, tinted};
 pub use overlay::{OverlaySink, OverlayWriter, write_overlay};
 pub(crate) use sinks::PngFile;

@@ -9,7 +9,7 @@ const MAX_VALUES: usize = 1 << 20;
 
 impl Plan {
     /// Fails where a dispatch, a parameter or packed weights refer to something that the plan does not have.
-    pub(super) fn check_references(&self) -> Result<()> {
+    pub(crate) fn check_references(&self) -> Result<()> {
         for dispatch in &self.dispatches {
             let missing = |r: &&Resource| match **r {
                 Resource::Slot { slot, offset, bytes, .. } => {

@@ -5,6 +5,7 @@ use crate::gpu::{Alias, Gpu};
 use crate::kernel::texture_size;
 use crate::plan::{Plan, PlannedWeights, Resource, SlotKind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Many small read-only regions in few buffers.
 #[derive(Debug, Default)]
@@ -179,65 +180,73 @@ impl Memory {
     }
 }
 
-/// Packed weights: each in its own texture, or in a region of an arena.
+/// Packed weights: each in its own texture, or in a region of an arena. Sessions of one model may share them.
 #[derive(Debug)]
 pub(super) struct Weights {
-    arena: Arena,
     each: Vec<Place>,
+    /// Bytes that were allocated for this set, and not shared with an earlier one.
+    new_bytes: u64,
 }
 
 impl Weights {
-    pub(super) fn new(gpu: &Gpu, planned: &[PlannedWeights]) -> Result<Self> {
-        let mut sizes = Vec::new();
+    /// Allocates those that `shared` does not have.
+    pub(super) fn new(gpu: &Gpu, planned: &[PlannedWeights], shared: &[Option<Place>]) -> Result<Self> {
+        let found = |i: usize| shared.get(i).cloned().flatten();
+        let missing = || planned.iter().enumerate().filter(|(i, _)| found(*i).is_none()).map(|p| p.1);
+        let sizes = missing().filter(|w| !w.texture).map(PlannedWeights::bytes);
+        let arena = Arena::new(gpu, "weights", wgpu::BufferUsages::STORAGE, gpu.caps().storage_alignment, sizes);
+        let (arena, mut regions, mut new_bytes) = (Arc::new(arena), 0.., 0);
+        new_bytes += arena.bytes();
         let mut each = Vec::with_capacity(planned.len());
-        for w in planned {
-            let bytes = w.bytes();
-            each.push(if w.texture {
-                Place::Texture(Texture::new(gpu, "weights", bytes)?)
-            } else {
-                sizes.push(bytes);
-                Place::Region(sizes.len() - 1)
-            });
+        for (i, w) in planned.iter().enumerate() {
+            let place = match found(i) {
+                Some(place) => place,
+                None if w.texture => {
+                    let texture = Texture::new(gpu, "weights", w.bytes())?;
+                    new_bytes += texture.bytes();
+                    Place::Texture(Arc::new(texture))
+                }
+                None => Place::Region(arena.clone(), regions.next().unwrap_or(0)),
+            };
+            each.push(place);
         }
-        let arena =
-            Arena::new(gpu, "weights", wgpu::BufferUsages::STORAGE, gpu.caps().storage_alignment, sizes.into_iter());
-        Ok(Self { arena, each })
+        Ok(Self { each, new_bytes })
     }
 
     pub(super) fn binding(&self, i: usize) -> wgpu::BindingResource<'_> {
         match &self.each[i] {
             Place::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
-            Place::Region(region) => self.arena.binding(*region),
+            Place::Region(arena, region) => arena.binding(*region),
         }
     }
 
     pub(super) fn write(&self, gpu: &Gpu, i: usize, packed: Vec<f32>) {
         match &self.each[i] {
             Place::Texture(texture) => texture.write(gpu, packed),
-            Place::Region(region) => self.arena.write(gpu, *region, bytemuck::cast_slice(&packed)),
+            Place::Region(arena, region) => arena.write(gpu, *region, bytemuck::cast_slice(&packed)),
         }
     }
 
     /// Writes weights stored as `f16`, which are never in a texture.
     pub(super) fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
-        if let Place::Region(region) = &self.each[i] {
-            self.arena.write(gpu, *region, bytemuck::cast_slice(packed));
+        if let Place::Region(arena, region) = &self.each[i] {
+            arena.write(gpu, *region, bytemuck::cast_slice(packed));
         }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        let texture = |p: &Place| match p {
-            Place::Texture(texture) => texture.bytes(),
-            Place::Region(_) => 0,
-        };
-        self.arena.bytes() + self.each.iter().map(texture).sum::<u64>()
+    pub(super) fn new_bytes(&self) -> u64 {
+        self.new_bytes
+    }
+
+    pub(super) fn places(&self) -> &[Place] {
+        &self.each
     }
 }
 
 /// The place of packed weights.
-#[derive(Debug)]
-enum Place {
-    Texture(Texture),
-    /// Index of a region of the arena.
-    Region(usize),
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Texture(Arc<Texture>),
+    /// A region of an arena.
+    Region(Arc<Arena>, usize),
 }

@@ -5,6 +5,7 @@ mod matrices;
 mod memory;
 mod overflow;
 mod pending;
+mod pool;
 mod profile;
 mod transfer;
 
@@ -14,6 +15,7 @@ pub use matrices::with_matrices;
 pub use matrices::with_matrices_async;
 use memory::{Arena, Memory, Weights, bind};
 pub use pending::Pending;
+pub use pool::WeightPool;
 pub use profile::Profile;
 
 use crate::error::{Error, Result};
@@ -76,13 +78,29 @@ impl Session {
     pub async fn new_async(
         gpu: &Gpu,
         plan: Plan,
-        mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Self> {
+        Self::new_sharing(gpu, plan, stored, &WeightPool::default()).await
+    }
+
+    /// [`Self::new_async`] with weights in a pool of the model on this device. Its [`Self::device_bytes`] count the weights that
+    /// it is the first to upload.
+    pub async fn new_sharing(
+        gpu: &Gpu,
+        plan: Plan,
+        mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+        pool: &WeightPool,
+    ) -> Result<Self> {
+        let shared = pool.find(&plan);
         // Weights first: a wrong checkpoint must fail before any GPU work.
-        let values = plan.evaluate_parameters(&mut stored)?;
+        let values = match plan.variables.is_empty() && shared.iter().all(Option::is_some) {
+            false => plan.evaluate_parameters(&mut stored)?,
+            // All are uploaded, so a plan with the same parameters was evaluated before.
+            true => plan.check_references().map(|()| Vec::new())?,
+        };
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
-            let weights = Weights::new(gpu, &plan.weights)?;
+            let weights = Weights::new(gpu, &plan.weights, &shared)?;
             let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
             let uniforms =
                 Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
@@ -106,7 +124,7 @@ impl Session {
             Ok((weights, uniforms, slots, io.collect(), variables))
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
-        for (i, w) in plan.weights.iter().enumerate() {
+        for (i, w) in plan.weights.iter().enumerate().filter(|(i, _)| shared[*i].is_none()) {
             let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
             let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
@@ -120,6 +138,7 @@ impl Session {
                 Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
             }
         }
+        pool.add(&plan, &weights);
         for (buffer, variable) in variables.iter().zip(&plan.variables) {
             let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
             gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
@@ -176,7 +195,7 @@ impl Session {
         let slots = self.slots.iter().map(Memory::bytes);
         let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
         let slots = slots.chain(self.variables.iter().chain(&self.spare).map(wgpu::Buffer::size));
-        overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
+        overflow + self.weights.new_bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
     /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
@@ -290,6 +309,21 @@ impl Session {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.clear_overflow(encoder);
         self.encode_dispatches(encoder, 0..self.plan.dispatches.len(), None);
+    }
+
+    /// Records some of the plan's dispatches as [`Self::encode`] records all. Those of one run must follow each other in order,
+    /// and no other run may come between them.
+    pub fn encode_some(&self, encoder: &mut wgpu::CommandEncoder, dispatches: Range<usize>) {
+        if dispatches.start == 0 {
+            self.clear_overflow(encoder);
+        }
+        let dispatches = dispatches.start..dispatches.end.min(self.plan.dispatches.len());
+        self.encode_dispatches(encoder, dispatches, None);
+    }
+
+    /// The buffer of an input or output, plain NCHW `f32` from its first byte unless it is the caller's.
+    pub(crate) fn io_buffer(&self, name: &str) -> Result<&wgpu::Buffer> {
+        Ok(&self.io[self.io_binding(name)?].buffer)
     }
 
     fn clear_overflow(&self, encoder: &mut wgpu::CommandEncoder) {

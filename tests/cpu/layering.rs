@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("session", 6),
     ("infer", 7),
     ("train", 7),
+    ("frame", 8),
     ("testing", 8),
     ("tune", 8),
     ("selftest", 8),
@@ -49,7 +50,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 
 /// Crates that only some modules may use.
 const CRATES: &[(&str, &[&str])] = &[
-    ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
+    ("wgpu", &["gpu", "session", "frame", "testing", "lib", "cli/devices"]),
     ("ash", &["gpu/driver"]),
     ("naga", &["kernel"]),
     ("gif", &["infer"]),

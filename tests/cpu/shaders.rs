@@ -2,6 +2,7 @@
 //! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use unet_wgpu::low_level::frame::example_kernels;
 use unet_wgpu::low_level::gpu::peak_params;
 use unet_wgpu::low_level::graph::{Graph, training};
 use unet_wgpu::low_level::kernel::{
@@ -53,6 +54,11 @@ fn dispatches() -> Vec<(String, Dispatch)> {
         let bindings = reads.into_iter().chain([Operand::Output(0)]).collect();
         let kernel = KernelKey::new(shader);
         all.push(("peak".into(), Dispatch { kernel, params, bindings, workgroups: [1; 3] }));
+    }
+    for (kernel, params, writes) in example_kernels() {
+        let operand = |(i, writes): (usize, bool)| if writes { Operand::Output(0) } else { Operand::Input(i) };
+        let bindings = writes.into_iter().enumerate().map(operand).collect();
+        all.push(("frame".into(), Dispatch { kernel, params, bindings, workgroups: [1; 3] }));
     }
     let halo = halo(TensorDesc::blocked(Shape::new(1, 5, 6, 7)), Operand::ScratchWrite(0), None);
     all.push(("planner's own".into(), halo));

@@ -11,7 +11,7 @@ use crate::infer::writer::{ResultSink, Writer};
 use crate::io::Output;
 
 /// Opacity of a region's colour, in percent.
-const TINT: u32 = 35;
+pub(crate) const TINT: u32 = 35;
 /// Percentiles of the image that map to black and white.
 pub(crate) const STRETCH: [f64; 2] = [0.5, 99.8];
 /// Maximum number of channels shown.

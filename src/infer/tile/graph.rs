@@ -6,12 +6,13 @@ use crate::model::{Built, Interpreted, Model};
 use crate::ops::{Concat, ExportNchw, Function, ImageIn, ImageInfo, MaskOut, MaskRule, Unary};
 use crate::tensor::{Shape, TensorDesc};
 
-pub(in crate::low_level::infer) const WINDOW: &str = "window";
-pub(in crate::low_level::infer) const INFO: &str = "info";
-pub(in crate::low_level::infer) const MASK: &str = "mask";
-pub(in crate::low_level::infer) const PROBABILITY: &str = "probability";
-pub(in crate::low_level::infer) const DECISION: &str = "decision";
-pub(in crate::low_level::infer) const GEOMETRY: &str = "geometry";
+pub(crate) const WINDOW: &str = "window";
+pub(crate) const INFO: &str = "info";
+pub(crate) const MASK: &str = "mask";
+pub(crate) const PROBABILITY: &str = "probability";
+pub(crate) const DECISION: &str = "decision";
+pub(crate) const GEOMETRY: &str = "geometry";
+pub(crate) const LOGITS: &str = "logits";
 
 /// Outputs to read for a tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,16 +26,18 @@ pub struct TileOutputs {
 }
 
 /// Options of a tile's graph.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::low_level::infer) struct TileRequest {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
     pub geometry: bool,
+    /// The network's raw output.
+    pub logits: bool,
 }
 
 /// A network's decision rule in terms of probabilities, if it decides on logits.
-pub(in crate::low_level::infer) fn on_probabilities(built: &Built) -> MaskRule {
+pub(crate) fn on_probabilities(built: &Built) -> MaskRule {
     match built.rule {
         // Convert a threshold on logits.
         MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
@@ -44,7 +47,7 @@ pub(in crate::low_level::infer) fn on_probabilities(built: &Built) -> MaskRule {
 
 /// Tiles that run together.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::low_level::infer) struct TileBatch {
+pub(crate) struct TileBatch {
     /// Number of tiles.
     pub tiles: usize,
     /// Rows and columns of each.
@@ -52,14 +55,14 @@ pub(in crate::low_level::infer) struct TileBatch {
 }
 
 /// A network extended from a tile's pixels to its results.
-pub(in crate::low_level::infer) struct TileGraph {
+pub(crate) struct TileGraph {
     pub graph: Graph,
     /// How probabilities, or the decision planes, become classes.
     pub rule: MaskRule,
 }
 
 /// From raw pixels to class ids, `planes` probabilities and geometry.
-pub(in crate::low_level::infer) fn tile_graph(
+pub(crate) fn tile_graph(
     model: &Model,
     TileBatch { tiles, shape: [h, w] }: TileBatch,
     request: TileRequest,
@@ -88,6 +91,10 @@ pub(in crate::low_level::infer) fn tile_graph(
     if request.probabilities {
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
+    }
+    if request.logits {
+        let exported = graph.node("export logits", ExportNchw, &[built.logits])?;
+        graph.output(LOGITS, exported);
     }
     if let Some(geometry) = geometry.filter(|_| request.geometry) {
         let exported = graph.node("export geometry", ExportNchw, &[geometry])?;

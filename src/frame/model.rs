@@ -1,0 +1,117 @@
+//! A model on a device, from which frames are prepared.
+
+use super::encode::Frame;
+use super::format::FrameOptions;
+use super::job::texture_placement;
+use super::layout::{Layout, graph};
+use super::rules::Rule;
+use super::sized::{Buffers, Pipelines, filled};
+use super::steps::{after, before};
+use crate::error::Result;
+use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::graph::rewrite;
+use crate::infer::palette;
+use crate::model::Model;
+use crate::plan::{Plan, PlanMemory};
+use crate::session::{Session, WeightPool};
+
+/// A model on a device. Its frames share the weights there, whatever their sizes and outputs.
+#[derive(Debug)]
+pub struct FrameModel {
+    gpu: Gpu,
+    model: Model,
+    pool: WeightPool,
+}
+
+impl FrameModel {
+    /// A model on a device. The first frame uploads the weights.
+    pub fn new(gpu: &Gpu, model: Model) -> Self {
+        Self { gpu: gpu.clone(), model, pool: WeightPool::default() }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Bytes of the weights on the device, which all frames share.
+    pub fn weight_bytes(&self) -> u64 {
+        self.pool.device_bytes()
+    }
+
+    /// The memory of the networks of a frame, that of the largest image first, each with the weights, which they share; nothing
+    /// is allocated.
+    pub fn memory(&self, options: &FrameOptions) -> Result<Vec<PlanMemory>> {
+        let layout = Layout::of(&self.model, options)?;
+        (0..layout.tiles.len()).map(|network| Ok(self.plan(&layout, network)?.memory)).collect()
+    }
+
+    fn plan(&self, layout: &Layout, network: usize) -> Result<Plan> {
+        Plan::new(&rewrite::optimise(&graph(&self.model, layout, network)?, self.gpu.target())?, self.gpu.target())
+    }
+
+    /// Prepares frames of images up to a size: plans, allocates, compiles, and uploads the weights that are not on the device
+    /// yet. Waits for the device, so that it gives the memory of the upload back.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn prepare(&self, options: &FrameOptions) -> Result<Frame> {
+        block_on(self.prepare_async(options))
+    }
+
+    /// [`Self::prepare`] as a future.
+    pub async fn prepare_async(&self, options: &FrameOptions) -> Result<Frame> {
+        let layout = Layout::of(&self.model, options)?;
+        let mut sessions = Vec::with_capacity(layout.tiles.len());
+        for network in 0..layout.tiles.len() {
+            let plan = self.plan(&layout, network)?;
+            sessions.push(Session::new_sharing(&self.gpu, plan, self.model.stored(), &self.pool).await?);
+        }
+        let roi = super::Roi::of_size(layout.size[1] as u32, layout.size[0] as u32);
+        let place = texture_placement(&layout, roi);
+        let steps: Vec<_> = before(&layout, place).into_iter().chain(after(&layout, place)).collect();
+        self.gpu.compile_async(steps.iter().map(|s| &s.kernel)).await?;
+        let mut pipelines = Pipelines::new();
+        for step in &steps {
+            pipelines.insert(step.kernel.clone(), self.gpu.pipeline_async(&step.kernel).await?);
+        }
+        let buffers = self.gpu.scoped_async("allocating a frame", || self.buffers(&layout)).await?;
+        let gpu = self.gpu.clone();
+        let made = self.gpu.scoped_async("preparing a frame", || Frame::new(gpu, layout, sessions, pipelines, buffers));
+        let frame = made.await?;
+        self.gpu.wait_async(self.gpu.submit([])).await?;
+        Ok(frame)
+    }
+
+    fn buffers(&self, layout: &Layout) -> Result<Buffers> {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |label, size: u64, usage| {
+            let size = size.max(16).next_multiple_of(16);
+            self.gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: Usage::STORAGE | usage,
+                mapped_at_creation: false,
+            })
+        };
+        let rules: Vec<f32> = match &layout.rule {
+            Rule::Measured { channels, .. } => channels.iter().flat_map(|r| r.words()).collect(),
+            Rule::Fixed(_) => Vec::new(),
+        };
+        let colour = |class: usize| {
+            let [r, g, b] = palette(class);
+            u32::from_le_bytes([r, g, b, 0])
+        };
+        let palette: Vec<u32> = (0..layout.classes).map(colour).collect();
+        let words = |words: usize| (4 * words * layout.measured()) as u64;
+        let result = |request| buffer("frame result", layout.result_bytes(request), Usage::COPY_SRC);
+        Ok(Buffers {
+            pixels: buffer("frame pixels", layout.pixel_bytes(), Usage::COPY_DST),
+            stats: buffer("frame counts", words(layout.stats_words()), Usage::COPY_DST),
+            sums: buffer("frame sums", words(layout.sums_words()), Usage::empty()),
+            rules: filled(&self.gpu, "frame rules", bytemuck::cast_slice(&rules), Usage::STORAGE)?,
+            palette: filled(&self.gpu, "frame palette", bytemuck::cast_slice(&palette), Usage::STORAGE)?,
+            results: layout.outputs.iter().map(result).collect(),
+        })
+    }
+}
