@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser and of the C interface.
+# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser, of the C
+# interface and from Python.
 #
 #     sh scripts/test.sh
 #
@@ -26,6 +27,7 @@ step() {
 step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo fmt --check --all --manifest-path tests/web/Cargo.toml
+step cargo fmt --check --manifest-path python/Cargo.toml
 step cargo clippy --all-targets -- -D warnings
 # Every feature alone: none may depend on another that it does not name.
 for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
@@ -38,6 +40,10 @@ step sh scripts/test_web.sh > target/test_web.log || { cat target/test_web.log; 
 cat target/test_web.log
 step sh scripts/test_capi.sh > target/test_capi.log || { cat target/test_capi.log; exit 1; }
 cat target/test_capi.log
+# The same for what cannot be downloaded.
+step sh scripts/test_python.sh > target/test_python.log || { cat target/test_python.log; exit 1; }
+cat target/test_python.log
 printf '== all good\n' >&2
 sed -n '$s/^skipped: /== but the browser was skipped: /p' target/test_web.log >&2
+sed -n '$s/^skipped: /== but the Python package was skipped: /p' target/test_python.log >&2
 sed -n '$s/^skipped: /== but of the C interface was skipped: /p' target/test_capi.log >&2

@@ -8,7 +8,7 @@ use super::segment::memory;
 use super::segment_group::{about, progress_bar, short};
 use super::{Common, hints, output};
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::low_level::infer::source::InMemory;
@@ -162,7 +162,7 @@ impl Eval {
             write_csv(path, &scores)?;
         }
         if common.json {
-            let mut document = document(&scores)?;
+            let mut document = scores.document()?;
             if self.objects != GroundTruthFiles::None {
                 document.insert("objects_by".into(), json!(found.to_string()));
             }
@@ -202,7 +202,7 @@ fn table(e: &Evaluation) -> Result<()> {
     ))?;
     output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {images} images", c.mean_iou(), c.pixel_error()))?;
     if e.instances().next().is_some() {
-        let (predicted, actual) = counts(e);
+        let (predicted, actual) = e.instance_counts();
         let with = match e.instances().count() {
             all if all == images => String::new(),
             some => format!(" in the {some} images with labels"),
@@ -241,66 +241,6 @@ fn table(e: &Evaluation) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// Numbers of predicted and ground-truth instances.
-fn counts(e: &Evaluation) -> (usize, usize) {
-    e.instances().fold((0, 0), |(p, t), o| (p + o.instances.predicted(), t + o.instances.true_instances()))
-}
-
-/// The JSON document of the scores; the caller adds device, model and data.
-fn document(e: &Evaluation) -> Result<Map<String, Value>> {
-    let c = e.confusion()?;
-    let class = |(i, name): (usize, &String)| {
-        let present = e.mean(|p| p.confusion.if_present(i, Measure::Dice));
-        let all = e.mean(|p| Some(p.confusion.dice(i)));
-        let (dice, iou) = (c.if_present(i, Measure::Dice), c.if_present(i, Measure::Iou));
-        json!({ "name": name, "dice": dice, "iou": iou, "mean_dice": present, "mean_dice_all": all, "occurs": c.occurs(i) })
-    };
-    let one = |p: &unet_wgpu::low_level::train::ImageScores| {
-        let scores: Map<String, Value> = e.columns(p).into_iter().map(|(k, v)| (k, json!(v))).collect();
-        json!({ "name": p.name, "width": p.width, "height": p.height, "scores": scores })
-    };
-    let mut out = Map::new();
-    let mut put = |key: &str, value: Value| drop(out.insert(key.into(), value));
-    put("classes", e.classes.iter().enumerate().map(class).collect());
-    put("mean_dice", json!(e.foreground(Measure::Dice, Classes::Present)));
-    put("mean_dice_all", json!(e.foreground(Measure::Dice, Classes::All)));
-    put("mean_iou", json!(c.mean_iou()));
-    put("mean_iou_all", json!(c.mean(0, Measure::Iou, Classes::All)));
-    put("pixel_error", json!(c.pixel_error()));
-    put("confusion", c.rows().map(|r| json!(r)).collect());
-    if e.instances().next().is_some() {
-        let (predicted, actual) = counts(e);
-        let at = |&t: &f64| {
-            let m = e.matches(t);
-            json!({ "iou": t, "precision": m.precision(), "recall": m.recall(), "f1": m.f1(), "ap": m.ap(),
-                "tp": m.tp, "fp": m.fp, "fn": m.fn_ })
-        };
-        put(
-            "objects",
-            json!({
-                "true": actual,
-                "predicted": predicted,
-                "thresholds": e.thresholds.iter().map(at).collect::<Vec<_>>(),
-                "mean_ap": e.mean_ap(),
-                "aji": e.aji(),
-                "pq": e.pq(),
-                "seg": e.seg(),
-                "v_rand": e.mean(|p| p.instances.as_ref().map(|o| o.rand.v_rand)),
-                "rand_precision": e.mean(|p| p.instances.as_ref().map(|o| o.rand.precision)),
-                "rand_recall": e.mean(|p| p.instances.as_ref().map(|o| o.rand.recall)),
-                "v_info": e.mean(|p| p.instances.as_ref().map(|o| o.v_info)),
-            }),
-        );
-    }
-    if let Some(pixel) = e.mean(|p| p.em.map(|em| em.pixel_error)) {
-        let rand = e.mean(|p| p.em.map(|em| em.rand_error));
-        let warping = e.mean(|p| p.em.map(|em| em.warping_error));
-        put("em", json!({ "pixel_error": pixel, "rand_error": rand, "warping_error": warping }));
-    }
-    put("pictures", e.images.iter().map(one).collect());
-    Ok(out)
 }
 
 fn write_csv(path: &PathBuf, e: &Evaluation) -> Result<()> {

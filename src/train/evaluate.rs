@@ -1,5 +1,7 @@
 //! Evaluation of a model on a data set.
 
+mod document;
+
 use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};

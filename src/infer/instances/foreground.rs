@@ -52,6 +52,31 @@ impl Foreground {
 }
 
 impl ConnectedComponents {
+    /// For the bands of the image that `info` describes.
+    pub fn for_image(info: &BandInfo, options: &InstanceOptions) -> Result<Self> {
+        Ok(Self::of_bands(info, options)?.0)
+    }
+
+    /// Appends the rows of a band of the image that `info` describes, as [`BandSink::band`](crate::infer::BandSink::band) gets
+    /// it. Fails if the band lacks what the options need, or its pixels if [`Self::with_samples`] was called.
+    pub fn push(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
+        let samples = match (&self.samples, band.pixels) {
+            (Some(_), None) => return Err(Error::invalid("instances", "pixels are missing")),
+            (Some(_), pixels) => pixels,
+            (None, _) => None,
+        };
+        match info.network {
+            None => self.push_band(band, Foreground { classes: info.classes.len(), planes: info.planes }, samples),
+            Some(_) => samples.map_or(Ok(()), |image| self.push_image(image)),
+        }
+    }
+
+    /// Appends the rows of a band of the network's input, of an image that is resized for it, as
+    /// [`BandSink::network_band`](crate::infer::BandSink::network_band) gets it.
+    pub fn push_network(&mut self, band: &Band, info: &BandInfo) -> Result<()> {
+        self.push_band(band, Foreground { classes: info.classes.len(), planes: info.planes }, None)
+    }
+
     /// For the rows of an image, or of the network's input if the image is resized for it.
     pub(crate) fn of_bands(info: &BandInfo, options: &InstanceOptions) -> Result<(Self, Foreground)> {
         let foreground = Foreground { classes: info.classes.len(), planes: info.planes };

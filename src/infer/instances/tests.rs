@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::infer::{LabelMap, components};
+use crate::infer::{Band, BandInfo, Ids, Image, LabelMap, Pixels, components};
 
 /// The instance numbers of a mask, by streaming.
 fn label(mask: &LabelMap, options: &InstanceOptions) -> (LabelMap, Instances) {
@@ -202,4 +202,38 @@ fn wrong_row_lengths_are_reported() {
     assert!(ConnectedComponents::new(usize::MAX, 2, &InstanceOptions::default()).is_err());
     let depth = InstanceOptions { separation: Separation::Watershed { depth: 0.0 }, ..Default::default() };
     assert!(ConnectedComponents::new(1, 1, &depth).unwrap_err().to_string().contains("depth 0"));
+}
+
+#[test]
+fn bands_give_instances_with_means() {
+    let info = BandInfo {
+        width: 3,
+        height: 2,
+        channels: 1,
+        classes: vec!["background".into(), "cell".into()],
+        planes: 2,
+        geometry: 0,
+        contrast: None,
+        network: None,
+    };
+    let mut components = ConnectedComponents::for_image(&info, &InstanceOptions::default()).unwrap().with_samples(1);
+    for (first, ids) in [(0, vec![1, 0, 1]), (1, vec![1, 0, 0])] {
+        let samples = ids.iter().map(|id| 10 + id * 90 + first as u8).collect();
+        let image = Image::new(3, 1, 1, Pixels::U8(samples)).unwrap();
+        let classes = Ids::U8(ids);
+        let band =
+            Band { first, height: 1, width: 3, classes: &classes, probabilities: None, geometry: None, pixels: None };
+        let e = components.push(&band, &info).unwrap_err().to_string();
+        assert!(e.contains("pixels are missing"), "{e}");
+        components.push(&Band { pixels: Some(&image), ..band }, &info).unwrap();
+    }
+    let mut means = Vec::new();
+    let mut instances = components.finish().unwrap();
+    instances
+        .instances(|i| {
+            means.push((i.number(), i.area(), i.means()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(means, [(2, 1, vec![100.0]), (1, 2, vec![100.5])]);
 }

@@ -64,7 +64,8 @@ impl TrainRun {
     ) -> Result<Self> {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
-        if !resume && files.last().exists() {
+        // A run that is still at its beginning has nothing to lose.
+        if !resume && files.last().exists() && !load_state(files.last()).is_ok_and(|(state, _)| state.step == 0) {
             let reason = Message::from("there is a run here; resume it (");
             return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
         }

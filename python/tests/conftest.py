@@ -1,0 +1,53 @@
+"""The program and the demo images that the package is compared with."""
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# The same for the program and the package, and not the user's. Set before the package opens a device.
+_CACHE = tempfile.TemporaryDirectory(prefix="unet-wgpu-cache-")
+os.environ["UNET_CACHE_DIR"] = _CACHE.name
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = sorted((ROOT / "assets" / "images").glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def program():
+    """Runs the program `unet`, that of UNET_PROGRAM or of a debug build; returns its document, or list of lines, of JSON."""
+    path = Path(os.environ.get("UNET_PROGRAM") or ROOT / "target" / "debug" / "unet")
+    if not path.exists():
+        pytest.skip(f"{path} is not built")
+
+    def run(*arguments):
+        command = [str(path), *map(str, arguments), "--json", "-q"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError:
+            return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.fixture(params=IMAGES, ids=lambda p: p.stem)
+def demo(request):
+    """The path of a demo image."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def cells():
+    """A small uint16 image of touching discs, from a fixed seed."""
+    import numpy as np
+
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:96, :128]
+    image = rng.normal(300, 20, (96, 128))
+    for cy, cx, r in [(20, 20, 9), (30, 36, 9), (60, 30, 12), (50, 90, 10), (66, 100, 11), (20, 100, 6)]:
+        image += 2000 * ((y - cy) ** 2 + (x - cx) ** 2 < r * r)
+    return image.round().astype(np.uint16)
