@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 pixels (read), 2 mask (read), 3 palette (read), 4 y (write).
 // Dispatch: (ceil(w / 16), ceil(h / 4), 1).
 // Constants: U8, U16, HALF or FLOAT; optionally BGRA.
+#import "lib/loops"
 #import "lib/pixels"
 
 struct Params {
@@ -30,7 +31,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<u32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.w || id.y >= p.h) {
         return;
     }
@@ -38,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let class_id = mask[here];
     let at = p.first + id.y * p.row + id.x * p.pixel;
     var colour = vec3<u32>(0u);
-    for (var c = 0u; c < p.shown; c++) {
+    for (var c = 0u; c < trip_count(p.shown, group.x); c++) {
         colour[c] = u32(round(clamp(sample_at(at + p.pick[c] * p.channel) / p.unit, 0.0, 1.0) * 255.0));
     }
     if (class_id > 0.0) {

@@ -4,7 +4,7 @@ use super::budget::{Budget, FrameProgress};
 use super::format::{FrameInput, FrameOutput, OutputTarget, Roi};
 use super::job::{Job, texture_placement};
 use super::layout::Layout;
-use super::sized::{Buffers, Pipelines, PreparedSize};
+use super::sized::{Buffers, Pipelines, PreparedSize, Ready};
 use super::steps::Placement;
 use crate::clock::Instant;
 use crate::error::{Error, Result};
@@ -253,24 +253,22 @@ fn record(
     if part.start == 0 {
         let info = session.io_buffer(INFO)?;
         encoder.copy_buffer_to_buffer(&sized.info, 0, info, 0, info.size().min(sized.info.size()));
-        if layout.statistic().is_some() {
+        if layout.counts_values() {
             encoder.clear_buffer(&buffers.stats, 0, None);
         }
     }
     let within = |from: usize, to: usize| part.start.clamp(from, to) - from..part.end.clamp(from, to) - from;
-    let pass = |encoder: &mut wgpu::CommandEncoder, label, ready: &[super::sized::Ready]| {
-        if ready.is_empty() {
-            return;
-        }
-        let descriptor = wgpu::ComputePassDescriptor { label: Some(label), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        ready.iter().for_each(|r| r.record(&mut pass));
-    };
-    pass(encoder, "unet image", sized.before.get(within(0, first)).unwrap_or_default());
     let middle = within(first, last);
-    if !middle.is_empty() {
-        session.encode_some(encoder, middle);
+    if middle.start == 0 && !middle.is_empty() {
+        session.begin_run(encoder);
     }
-    pass(encoder, "unet results", sized.after.get(within(last, last + sized.after.len())).unwrap_or_default());
+    let descriptor = wgpu::ComputePassDescriptor { label: Some("unet frame"), timestamp_writes: None };
+    let mut pass = encoder.begin_compute_pass(&descriptor);
+    let ready = |all: &[Ready], range: Range<usize>, pass: &mut wgpu::ComputePass| {
+        all.get(range).unwrap_or_default().iter().for_each(|r: &Ready| r.record(pass));
+    };
+    ready(&sized.before, within(0, first), &mut pass);
+    session.record(&mut pass, middle);
+    ready(&sized.after, within(last, last + sized.after.len()), &mut pass);
     Ok(())
 }

@@ -158,6 +158,11 @@ impl Layout {
         }
     }
 
+    /// Whether values are counted or compared, in memory that is zero at first.
+    pub(super) fn counts_values(&self) -> bool {
+        matches!(self.statistic(), Some(Statistic::Percentiles(_) | Statistic::Extremes))
+    }
+
     /// Words of counts and extremes per measured channel.
     pub(super) fn stats_words(&self) -> usize {
         match self.statistic() {

@@ -311,14 +311,20 @@ impl Session {
         self.encode_dispatches(encoder, 0..self.plan.dispatches.len(), None);
     }
 
-    /// Records some of the plan's dispatches as [`Self::encode`] records all. Those of one run must follow each other in order,
-    /// and no other run may come between them.
-    pub fn encode_some(&self, encoder: &mut wgpu::CommandEncoder, dispatches: Range<usize>) {
-        if dispatches.start == 0 {
-            self.clear_overflow(encoder);
+    /// Records what a run begins with, outside a pass.
+    pub(crate) fn begin_run(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.clear_overflow(encoder);
+    }
+
+    /// Records some of a run's dispatches into a pass. Those of one run must follow each other in order, and no other run may
+    /// come between them.
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, dispatches: Range<usize>) {
+        for i in dispatches {
+            let [x, y, z] = self.plan.dispatches[i].workgroups;
+            pass.set_pipeline(&self.pipelines[i].pipeline);
+            pass.set_bind_group(0, &self.bind_groups[i], &[]);
+            pass.dispatch_workgroups(x, y, z);
         }
-        let dispatches = dispatches.start..dispatches.end.min(self.plan.dispatches.len());
-        self.encode_dispatches(encoder, dispatches, None);
     }
 
     /// The buffer of an input or output, plain NCHW `f32` from its first byte unless it is the caller's.
@@ -340,12 +346,7 @@ impl Session {
     ) {
         let mut pass =
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
-        for i in dispatches {
-            let [x, y, z] = self.plan.dispatches[i].workgroups;
-            pass.set_pipeline(&self.pipelines[i].pipeline);
-            pass.set_bind_group(0, &self.bind_groups[i], &[]);
-            pass.dispatch_workgroups(x, y, z);
-        }
+        self.record(&mut pass, dispatches);
     }
 
     /// Optional: moves lazy driver compilation ahead of the first run, since some drivers compile a kernel only when it is
