@@ -221,13 +221,6 @@ def test_scale(program, cells, tmp_path):
     assert result.scale == (0.75, 0.75) and result.labels.shape == cells.shape
     np.testing.assert_array_equal(result.labels, read_image(tmp_path / "cells_labels.tif"))
     assert len(result.table()["label"]) == result.count > 0
-    with pytest.raises(ValueError, match="diameter: the model does not state|scale=") as caught:
-        segment(cells, "nuclei-unet++", scale=100)
-    assert "--" not in str(caught.value)
-    with pytest.raises(ValueError, match="scale: excludes diameter"):
-        segment(cells, scale=1, diameter=3)
-    with pytest.raises(ValueError, match="`big` is neither a number|diameter: 'big' is not a number"):
-        segment(cells, diameter="big")
 
 
 def test_pixel_size_of_an_array(cells):

@@ -35,6 +35,7 @@ class Model:
 
     def __init__(self, native: _native.Model) -> None:
         self._native = native
+        self._name = native.name
         self._lock = threading.Lock()
         self._segmenter: tuple[tuple[str, str, str], _native.Segmenter] | None = None
 
@@ -94,12 +95,14 @@ class Model:
         with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as folder:
             path = Path(folder) / "state_dict.safetensors"
             path.write_bytes(_torch.safetensors(_torch.state_of(module)))
-            return cls.open(path, settings=settings)
+            model = cls.open(path, settings=settings)
+            model._name = "state dict" if isinstance(module, Mapping) else type(module).__name__
+            return model
 
     @property
     def name(self) -> str:
-        """Built-in name or path."""
-        return self._native.name
+        """Built-in name or path; of a torch module the name of its class."""
+        return self._name
 
     @property
     def classes(self) -> list[str]:
