@@ -61,7 +61,7 @@ mod tests {
             from in [1usize..40, 1usize..40], to in [1usize..60, 1usize..60], seed in 0usize..1000,
         ) {
             let [h, w] = from;
-            let class = |y: usize, x: usize| ((y / 3 * 5 + x / 2 * 3 + seed) * 2_654_435_761 >> 7) as u32 % 3;
+            let class = |y: usize, x: usize| (((y / 3 * 5 + x / 2 * 3 + seed) * 2_654_435_761) >> 7) as u32 % 3;
             let find = |resized: bool| {
                 let components = ConnectedComponents::new(w, h, &InstanceOptions::default()).unwrap();
                 let mut components = if resized { components.resized(to[1], to[0]) } else { components };
