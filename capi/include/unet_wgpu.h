@@ -45,6 +45,24 @@ typedef enum {
 } UnetStatus;
 
 /*
+ The type of samples, in native byte order.
+ */
+typedef enum {
+  /*
+   `uint8_t`.
+   */
+  UNET_U8 = 0,
+  /*
+   `uint16_t`.
+   */
+  UNET_U16 = 1,
+  /*
+   `float`; NaN and infinities are an error.
+   */
+  UNET_F32 = 2,
+} UnetSampleType;
+
+/*
  A device to compute on. Several segmenters and threads may share one.
  */
 typedef struct UnetDevice UnetDevice;
