@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
         goto end;
     }
     printf("%u\n", (unsigned)summary.instances);
-    code = done > 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* progress was reported */
+    code = done == 1.0 ? EXIT_SUCCESS : EXIT_FAILURE;
 end:
     unet_segmenter_close(segmenter);
     unet_model_close(model);

@@ -22,7 +22,7 @@ Examples:
   unet convert nuclei.onnx again.safetensors
   unet convert cells.safetensors small.safetensors --f16
   unet convert cells.safetensors sized.safetensors --diameter 20.5
-                                              states the size of its instances, for `unet segment --diameter`
+                                              states the diameter of its instances
 
 IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx written by this command. OUT is .safetensors (or
 .safetensors.gz, compressed) or .onnx (opset 17). Settings that a checkpoint lacks are assumed from its source and printed;

@@ -27,6 +27,8 @@ pub mod options;
 mod orient;
 mod origin;
 pub mod output;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+mod own_result;
 #[cfg(feature = "std-fs")]
 pub mod paths;
 mod resample;
@@ -68,14 +70,14 @@ pub use open::{calibration_of, check_channels, open_image, page_count, read_imag
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use origin::is_own_result;
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use output::Display;
 pub(crate) use output::TINT;
 pub use output::{
     MaskSink, OverlaySink, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff, TiffTag, palette,
     write_mask, write_overlay, write_probabilities,
 };
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use own_result::is_own_result;
 #[cfg(feature = "std-fs")]
 pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path};
 pub use resample::MAX_SCALE;

@@ -1,53 +1,6 @@
-//! Which files are results of this program: each carries its name, so that nothing else is ever replaced by one.
+//! What result files carry, so that they are recognised: see [`super::own_result`].
 
 /// The name in result files: PNG's `Software` text, TIFF's `Software` tag, a member of JSON, the comment of an archive.
 pub(crate) const SOFTWARE: &str = "unet-wgpu";
 /// Length of the header of our NPY files, which have no room for a name; NumPy pads to the next multiple of 64.
 pub(super) const NPY_HEADER: usize = 256;
-
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
-mod recognise {
-    use std::fs::File;
-    use std::io::{Read, Seek, SeekFrom};
-    use std::path::Path;
-
-    use super::{NPY_HEADER, SOFTWARE};
-    use crate::error::{Error, Result};
-    use crate::infer::{decode, instance_files};
-
-    /// Longer than what stands before the first pixel of our PNG files: a palette and the text.
-    const HEAD: u64 = 4096;
-
-    /// Whether the file is a result of this program.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn is_own_result(path: impl AsRef<Path>) -> Result<bool> {
-        let path = path.as_ref();
-        let wrong = |e| Error::io(path, e);
-        let mut file = File::open(path).map_err(wrong)?;
-        let mut head = Vec::new();
-        (&mut file).take(HEAD).read_to_end(&mut head).map_err(wrong)?;
-        let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
-        Ok(match head.as_slice() {
-            [0x89, b'P', b'N', b'G', ..] => holds(&head, &format!("tEXtSoftware\0{SOFTWARE}")),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                decode::software(file).is_some_and(|name| name == SOFTWARE)
-            }
-            [b'{', ..] => holds(&head, &format!("\"{SOFTWARE}\"")),
-            [b'P', b'K', ..] => {
-                let mut end = [0; SOFTWARE.len()];
-                let read = file.seek(SeekFrom::End(-(end.len() as i64))).and_then(|_| file.read_exact(&mut end));
-                read.map_err(wrong)?;
-                end == SOFTWARE.as_bytes()
-            }
-            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, 0, low, high, ..] => {
-                usize::from(u16::from_le_bytes([*low, *high])) + 10 == NPY_HEADER
-            }
-            _ => instance_files::is_table(&head),
-        })
-    }
-}
-
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use recognise::is_own_result;

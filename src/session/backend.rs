@@ -350,7 +350,8 @@ impl Executable {
                     found.ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
                 };
                 *outputs = graph.run_reference(inputs, stored, &mut progress)?;
-                Ok(())
+                let all = graph.nodes().len();
+                progress(all, all)
             }
         }
     }

@@ -55,7 +55,9 @@ fn rustfmt_sees_every_file() {
         "src/lib.rs",
         "src/main.rs",
         "tests/cpu/main.rs",
+        "tests/frame/main.rs",
         "tests/gpu/main.rs",
+        "capi/src/lib.rs",
         "fuzz/src/lib.rs",
         "tests/web/src/lib.rs",
         "tests/web/bindgen/src/main.rs",
@@ -71,7 +73,7 @@ fn rustfmt_sees_every_file() {
         }
     }
     let mut hidden = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets", "capi/src"] {
         let paths = files(folder, "rs").into_iter().map(|f| format!("{folder}/{}", f.0));
         hidden.extend(paths.filter(|p| !seen.contains(&root.join(p))));
     }

@@ -64,15 +64,21 @@ fn allocations<T>(f: impl FnOnce() -> T) -> (T, Vec<String>) {
     (value, TRACES.with(|all| all.borrow_mut().drain(..).collect()))
 }
 
-/// Whether the innermost function that is neither std's nor this file's belongs to this library.
+/// Whether the innermost function of this library or of wgpu is this library's. A frame is told by its file where the build kept
+/// that, since functions have no path there, else by its name.
 fn is_ours(trace: &str) -> bool {
-    const STD: [&str; 8] = ["alloc::", "<alloc::", "core::", "<core::", "std::", "<std::", "__rust", "hashbrown::"];
-    let functions = trace.lines().filter_map(|l| l.trim().split_once(": ").map(|f| f.1));
-    let mut known = functions
-        .filter(|f| !STD.iter().any(|std| f.starts_with(std)))
-        .filter(|f| !f.contains("allocations::note") && !f.contains("allocations::Counting"))
-        .filter(|f| f.contains("wgpu") || f.contains("frame::"));
-    known.next().is_some_and(|f| f.starts_with("unet_wgpu::") || f.starts_with("<unet_wgpu::"))
+    let mut lines = trace.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        let Some((_, name)) = line.split_once(": ") else { continue };
+        let file = lines.next_if(|l| l.starts_with("at ")).unwrap_or_default();
+        if file.starts_with("at ./src/") || name.starts_with("unet_wgpu::") || name.starts_with("<unet_wgpu::") {
+            return true;
+        }
+        if name.contains("wgpu") || file.contains("/wgpu") {
+            return false;
+        }
+    }
+    false
 }
 
 /// In a process of its own: where `RUST_BACKTRACE` is set wgpu takes traces too, and two at once wait for each other forever.
