@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use unet_wgpu::low_level::infer::{
-    Image, ImageSource, LabelMap, OpenOptions, calibration_of, describe_image, normalise, open_image, page_count,
+    Image, LabelMap, OpenOptions, calibration_of, describe_image, normalise, open_image, page_count,
 };
 use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu_fuzz::{file, names, run};

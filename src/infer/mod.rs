@@ -57,6 +57,7 @@ pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use instances::median_diameter;
 pub use instances::{
     ConnectedComponents, Connectivity, Coordinates, ElevationRule, Instance, InstanceMap, InstanceMethod,
