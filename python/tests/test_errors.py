@@ -47,7 +47,6 @@ CASES = {
     "no memory": (lambda: segment(IMAGE, memory=0), ValueError, "0 is not a number of bytes above 0"),
     "scale": (lambda: segment(IMAGE, scale=100), ValueError, "scale: 100 is not from 1/16 to 16"),
     "two scales": (lambda: segment(IMAGE, scale=1, diameter=3), ValueError, "scale: excludes diameter"),
-    "no diameter": (lambda: segment(IMAGE, diameter=3), ValueError, "does not state the one .*; scale= resizes"),
     "diameter": (lambda: segment(IMAGE, diameter="big"), ValueError, "diameter: 'big' is not a number"),
     "tile": (lambda: segment(IMAGE, tile=0), ValueError, "tile: 0 is not a whole number from 1 on"),
     "tile type": (lambda: segment(IMAGE, tile="x"), ValueError, "tile: 'x' is not a whole number"),

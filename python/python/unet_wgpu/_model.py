@@ -138,7 +138,7 @@ class Model:
         >>> import unet_wgpu
         >>> about = unet_wgpu.Model.open("nuclei").inspect()
         >>> about["arch"], about["parameters"], about["receptive_field"]["pixels"]
-        ('unet', 1942306, 204)
+        ('unet', 1942357, 204)
         """
         about: dict[str, Any] = json.loads(self._native.inspect(None if size is None else (size[0], size[1])))
         return about
