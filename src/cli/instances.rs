@@ -48,8 +48,8 @@ pub(super) struct InstanceArgs {
     /// Instances are where the probability of the foreground is above this; the mask of --save mask stays as it is
     #[arg(long, value_name = "P", value_parser = probability)]
     threshold: Option<f64>,
-    /// Leave out instances of fewer pixels (of a resized image: those that the model sees), or smaller than a part of the median area of the image's instances, or both:
-    /// 20, 10%, or 20,10%; 0 and 0% leave none out
+    /// Leave out instances of fewer pixels (of a resized image: those that the model sees), or smaller than a part of the
+    /// median area of the image's instances, or both: 20, 10%, or 20,10%; 0 and 0% leave none out
     #[arg(long, value_name = "PIXELS|N%", value_delimiter = ',', value_parser = min_area)]
     min_area: Vec<MinArea>,
     /// Leave out instances whose mean probability is lower

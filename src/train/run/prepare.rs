@@ -74,7 +74,7 @@ impl TrainRun {
             return Err(Error::file(dir, reason));
         }
         if resume && !files.last().exists() {
-            let reason = "holds no checkpoint to resume from: a run that was stopped before its first one starts anew";
+            let reason = "holds no checkpoint to resume from: the run was stopped before its first; start it again without resuming";
             return Err(Error::file(dir, reason));
         }
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
