@@ -71,8 +71,8 @@ fn features(report: &mut Report, gpu: &Gpu) -> Result<()> {
     rows.push(Row::new(
         "kernels",
         match policy.broadcast_lanes {
-            Some(lanes) => format!("tensors in {storage} memory, subgroups of {lanes}"),
-            None => format!("tensors in {storage} memory"),
+            Some(lanes) => format!("tensor storage: {storage}; for subgroups of {lanes}"),
+            None => format!("tensor storage: {storage}"),
         },
     ));
     let names = |all: &mut dyn Iterator<Item = &'static str>| all.map(Value::from).collect::<Vec<_>>();

@@ -74,13 +74,12 @@ pub(super) fn add(report: &mut Report, all: &[AdapterSummary]) -> Result<()> {
     }
     if all.is_empty() {
         let install = family.install(Driver::Software);
-        report
-            .advise(format!("Without a GPU, a software renderer computes the same results, slowly: install {install}"));
+        report.advise(format!("Without a GPU, a software renderer computes the same results, slowly: {install}"));
     }
-    for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
-        if std::env::var_os(name).is_some_and(|v| !v.is_empty()) && reached.iter().all(|r| r.software) {
-            report.advise(format!("{name} is set: no driver but those it names is looked for"));
-        }
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let set: Vec<&str> = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().filter(is_set).collect();
+    if !set.is_empty() && reached.iter().all(|r| r.software) {
+        report.advise(format!("no driver is looked for but those that {} names", set.join(" or ")));
     }
     report.section("hardware", "Graphics hardware", &rows, documents.into())
 }
@@ -179,12 +178,12 @@ impl Graphics {
                  NVIDIA_DRIVER_CAPABILITIES=all"
             ),
             (Driver::Nvidia, "nvidia", _) => format!(
-                "{subject} has its kernel driver, but no Vulkan driver: install {install}; in a container, set \
+                "{subject} has its kernel driver, but no Vulkan driver: {install}; in a container, set \
                  NVIDIA_DRIVER_CAPABILITIES=all (`compute` alone has no Vulkan)"
             ),
             (Driver::Nvidia, "nouveau", _) => {
                 format!(
-                    "for {subject} install {install}; or Mesa 24.1 or later, whose NVK uses the kernel driver nouveau"
+                    "for {subject} {install}; or install Mesa 24.1 or later, whose NVK uses the kernel driver nouveau"
                 )
             }
             (Driver::Amd, "radeon", _) => format!(
@@ -197,9 +196,9 @@ impl Graphics {
             ),
             (Driver::Amd | Driver::Intel | Driver::Board, _, None) if nodes.render.is_empty() => format!(
                 "{subject} has no /dev/dri/renderD*: in a container, pass it in (`--device /dev/dri`); else its kernel driver \
-                 is not loaded. Then install {install}"
+                 is not loaded. Then {install}"
             ),
-            _ => format!("for {subject} install {install}"),
+            _ => format!("for {subject} {install}"),
         }
     }
 }
@@ -264,11 +263,11 @@ mod tests {
         let open = Nodes { render: vec![("/dev/dri/renderD128".into(), true)], nvidia: true };
         let denied = Nodes { render: vec![("/dev/dri/renderD128".into(), false)], nvidia: false };
         for (g, nodes, part) in [
-            (gpu(0x1002, Some("amdgpu")), &open, "install `sudo apt-get install mesa-vulkan-drivers"),
+            (gpu(0x1002, Some("amdgpu")), &open, "run `sudo apt-get install mesa-vulkan-drivers"),
             (gpu(0x1002, Some("amdgpu")), &denied, "usermod -aG render"),
             (gpu(0x8086, Some("i915")), &none, "--device /dev/dri"),
             (gpu(0x1002, Some("radeon")), &open, "amdgpu.si_support=1"),
-            (gpu(0x10de, None), &none, "install `sudo apt-get install nvidia-driver"),
+            (gpu(0x10de, None), &none, "run `sudo apt-get install nvidia-driver"),
             (gpu(0x10de, Some("nvidia")), &open, "NVIDIA_DRIVER_CAPABILITIES=all"),
             (gpu(0x10de, Some("nvidia")), &none, "--gpus all"),
             (gpu(0x10de, Some("nouveau")), &open, "NVK"),

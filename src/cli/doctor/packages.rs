@@ -44,13 +44,13 @@ impl Family {
         names.split_whitespace().find_map(family).unwrap_or(Self::Unknown)
     }
 
-    /// How to install a driver with the Vulkan loader.
+    /// How to install a driver with the Vulkan loader: `run ..` or `install ..`.
     pub(super) fn install(self, driver: Driver) -> String {
         let packages = match (self, driver) {
             (Self::Debian, Driver::Nvidia) => "nvidia-driver nvidia-vulkan-icd libvulkan1",
-            (Self::Ubuntu, Driver::Nvidia) => return "`sudo ubuntu-drivers install`".into(),
+            (Self::Ubuntu, Driver::Nvidia) => return "run `sudo ubuntu-drivers install`".into(),
             (Self::Debian | Self::Ubuntu, _) => "mesa-vulkan-drivers libvulkan1",
-            (Self::Fedora, Driver::Nvidia) => return "NVIDIA's driver (`akmod-nvidia` of RPM Fusion)".into(),
+            (Self::Fedora, Driver::Nvidia) => return "install NVIDIA's driver (`akmod-nvidia` of RPM Fusion)".into(),
             (Self::Fedora, _) => "mesa-vulkan-drivers vulkan-loader",
             (Self::Suse, Driver::Amd) => "libvulkan_radeon libvulkan1",
             (Self::Suse, Driver::Intel) => "libvulkan_intel libvulkan1",
@@ -62,9 +62,11 @@ impl Family {
             (Self::Alpine, Driver::Amd) => "mesa-vulkan-ati vulkan-loader",
             (Self::Alpine, Driver::Intel) => "mesa-vulkan-intel vulkan-loader",
             (Self::Alpine, Driver::Software) => "mesa-vulkan-swrast vulkan-loader",
-            (_, Driver::Nvidia) => return "NVIDIA's driver".into(),
-            (_, Driver::Software) => return "Mesa's software Vulkan driver (lavapipe) and the Vulkan loader".into(),
-            _ => return "Mesa's Vulkan drivers and the Vulkan loader".into(),
+            (_, Driver::Nvidia) => return "install NVIDIA's driver".into(),
+            (_, Driver::Software) => {
+                return "install Mesa's software Vulkan driver (lavapipe) and the Vulkan loader".into();
+            }
+            _ => return "install Mesa's Vulkan drivers and the Vulkan loader".into(),
         };
         let command = match self {
             Self::Debian | Self::Ubuntu => "apt-get install",
@@ -73,7 +75,7 @@ impl Family {
             Self::Arch => "pacman -S",
             Self::Alpine | Self::Unknown => "apk add",
         };
-        format!("`sudo {command} {packages}`")
+        format!("run `sudo {command} {packages}`")
     }
 }
 
@@ -99,9 +101,9 @@ mod tests {
 
     #[test]
     fn commands() {
-        assert_eq!(Family::Debian.install(Driver::Amd), "`sudo apt-get install mesa-vulkan-drivers libvulkan1`");
-        assert_eq!(Family::Arch.install(Driver::Nvidia), "`sudo pacman -S nvidia-utils vulkan-icd-loader`");
-        assert_eq!(Family::Unknown.install(Driver::Intel), "Mesa's Vulkan drivers and the Vulkan loader");
-        assert_eq!(Family::Alpine.install(Driver::Board), "Mesa's Vulkan drivers and the Vulkan loader");
+        assert_eq!(Family::Debian.install(Driver::Amd), "run `sudo apt-get install mesa-vulkan-drivers libvulkan1`");
+        assert_eq!(Family::Arch.install(Driver::Nvidia), "run `sudo pacman -S nvidia-utils vulkan-icd-loader`");
+        assert_eq!(Family::Unknown.install(Driver::Intel), "install Mesa's Vulkan drivers and the Vulkan loader");
+        assert_eq!(Family::Alpine.install(Driver::Board), "install Mesa's Vulkan drivers and the Vulkan loader");
     }
 }
