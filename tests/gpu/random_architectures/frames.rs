@@ -45,6 +45,7 @@ impl<'a> Host<'a> {
             exact: vec![],
             input: PixelFormat::new(SampleFormat::U16, channels),
             outputs: requests.clone(),
+            memory: None,
         };
         let frame = FrameModel::new(gpu, model.clone()).prepare(&options)?;
         let input = buffer(gpu, 2 * pixels.len() as u64, Usage::COPY_SRC | Usage::COPY_DST);
