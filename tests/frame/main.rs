@@ -5,6 +5,7 @@ mod allocations;
 mod costs;
 mod formats;
 mod host;
+mod pace;
 mod parts;
 mod statistics;
 
