@@ -55,6 +55,9 @@ impl App {
         let image = demo_image()?;
         let textures = network::prepare(egui, Model::open(&options.model)?, options.size, &image)?;
         let image_size = vec2(image.size[0] as f32, image.size[1] as f32);
+        if options.size as f32 > image_size.min_elem() {
+            return Err(format!("the demo image is smaller than {0}x{0}", options.size).into());
+        }
         let saved = Arc::default();
         Ok(Self {
             options,
@@ -85,20 +88,23 @@ impl App {
             })
         });
         let panes = panes.inner;
-        self.corner = self.corner.clamp(Vec2::ZERO, self.image_size - Vec2::splat(side)).round();
+        self.corner = self.corner.clamp(Vec2::ZERO, self.image_size - Vec2::splat(side));
+        let corner = self.corner.round();
         let part = |corner: Vec2, size: Vec2| {
             Rect::from_min_size((corner / self.image_size).to_pos2(), size / self.image_size)
         };
         for pane in panes {
-            let uv = part(self.corner, Vec2::splat(side));
+            let uv = part(corner, Vec2::splat(side));
             ui.painter().image(self.textures.image, pane, uv, Color32::WHITE);
         }
         // The overlay stays where it belongs in the image, also while the next one is in progress.
-        if let Some([x, y]) = locked(&self.state).shown {
-            let rect = panes[1].translate((vec2(x as f32, y as f32) - self.corner) * pixel);
+        let state = locked(&self.state);
+        if let Some([x, y]) = state.shown {
+            let overlay = self.textures.overlays[(state.overlays + 1) % 2];
+            let rect = panes[1].translate((vec2(x as f32, y as f32) - corner) * pixel);
             let all = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
             let tint = Color32::WHITE.gamma_multiply(self.opacity);
-            ui.painter_at(panes[1]).image(self.textures.overlay, rect, all, tint);
+            ui.painter_at(panes[1]).image(overlay, rect, all, tint);
         }
         panes
     }
@@ -115,7 +121,7 @@ impl App {
         let done = state.progress.map_or(0.0, |p| p.done as f32 / p.of as f32);
         let text = format!("{}: {:.0} ms per overlay, {} so far", self.options.model, self.textures.ms, state.overlays);
         ui.add(egui::ProgressBar::new(done).text(text).corner_radius(2));
-        let times = milliseconds(&state);
+        let times = state.milliseconds();
         drop(state);
         timeline(ui, &times);
         match &locked(&self.state).error {
@@ -169,7 +175,7 @@ impl eframe::App for App {
             panes
         });
         // The network's work of this frame.
-        let place = [self.corner.x as u32, self.corner.y as u32];
+        let place = [self.corner.x.round() as u32, self.corner.y.round() as u32];
         let part = Part { place, budget: self.options.budget, state: self.state.clone() };
         ui.painter().add(egui_wgpu::Callback::new_paint_callback(ui.max_rect(), part));
         let state = locked(&self.state);
@@ -191,9 +197,9 @@ impl App {
     /// Prints the times between frames, saves the screenshot.
     fn end(&self, ctx: &egui::Context, panes: [Rect; 2]) {
         let state = locked(&self.state);
-        let times = milliseconds(&state);
+        let times = state.milliseconds();
         let [half, most, slowest] = [50, 95, 100].map(|percent| percentile(&times, percent));
-        let (frames, overlays) = (times.len() + 1, state.overlays);
+        let (frames, overlays) = (state.frames, state.overlays);
         println!(
             "{frames} frames: 50 % under {half:.1} ms, 95 % under {most:.1} ms, the slowest {slowest:.1} ms; {overlays} overlays"
         );
@@ -211,11 +217,6 @@ impl App {
             again.request_repaint();
         });
     }
-}
-
-/// Milliseconds between frames, as the device finished them.
-fn milliseconds(state: &State) -> Vec<f64> {
-    state.finished.windows(2).map(|t| (t[1] - t[0]).as_secs_f64() * 1e3).collect()
 }
 
 fn percentile(times: &[f64], percent: usize) -> f64 {

@@ -4,6 +4,7 @@
 use crate::Result;
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use eframe::{egui, wgpu};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use unet_wgpu::frame::{
@@ -11,6 +12,9 @@ use unet_wgpu::frame::{
     OutputTarget, PixelFormat, Roi,
 };
 use unet_wgpu::{Gpu, Model};
+
+/// Frames whose times are kept.
+const LATEST: usize = 1000;
 
 /// What the network reads and writes: images of egui's own format, and the overlay as a texture.
 pub(crate) fn frame_options(size: u32) -> unet_wgpu::Result<FrameOptions> {
@@ -27,7 +31,8 @@ struct Network {
     frame: Frame,
     size: u32,
     image: wgpu::Texture,
-    overlay: wgpu::Texture,
+    /// One is shown while the other is written.
+    overlays: [wgpu::Texture; 2],
     /// The corner of the part of the image whose overlay is in progress.
     running: Option<[u32; 2]>,
     /// Frames up to the last one with work of the network.
@@ -42,15 +47,33 @@ pub(crate) struct State {
     pub shown: Option<[u32; 2]>,
     pub progress: Option<FrameProgress>,
     pub overlays: usize,
-    /// When the device had finished each frame.
-    pub finished: Vec<Instant>,
+    /// Frames that the device has finished, and when it had finished the latest of them.
+    pub frames: usize,
+    pub finished: VecDeque<Instant>,
     pub error: Option<String>,
+}
+
+impl State {
+    fn finish(&mut self, time: Instant) {
+        if self.finished.len() == LATEST {
+            self.finished.pop_front();
+        }
+        self.finished.push_back(time);
+        self.frames += 1;
+    }
+
+    /// Milliseconds between the latest frames.
+    pub fn milliseconds(&self) -> Vec<f64> {
+        let later = self.finished.iter().skip(1);
+        self.finished.iter().zip(later).map(|(a, b)| (*b - *a).as_secs_f64() * 1e3).collect()
+    }
 }
 
 /// The textures as egui knows them.
 pub(crate) struct Shown {
     pub image: egui::TextureId,
-    pub overlay: egui::TextureId,
+    /// They take turns: after `State::overlays` results number `(overlays + 1) % 2` is complete.
+    pub overlays: [egui::TextureId; 2],
     /// Milliseconds of an overlay.
     pub ms: f64,
     pub device: String,
@@ -77,15 +100,20 @@ pub(crate) fn prepare(egui: &RenderState, model: Model, size: u32, image: &egui:
     let whole = texture("image", [width, height], wgpu::TextureUsages::COPY_SRC);
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None };
     egui.queue.write_texture(whole.as_image_copy(), image.as_raw(), layout, whole.size());
-    let overlay = texture("overlay", [size; 2], wgpu::TextureUsages::empty());
+    let overlays = [0, 1].map(|_| texture("overlay", [size; 2], wgpu::TextureUsages::empty()));
 
     let mut renderer = egui.renderer.write();
     let mut register = |texture: &wgpu::Texture| {
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         renderer.register_native_texture(&egui.device, &view, wgpu::FilterMode::Nearest)
     };
-    let shown = Shown { image: register(&whole), overlay: register(&overlay), ms, device: gpu.describe() };
-    let network = Network { frame, size, image: whole, overlay, running: None, worked: 0, frames: 0 };
+    let shown = Shown {
+        image: register(&whole),
+        overlays: [register(&overlays[0]), register(&overlays[1])],
+        ms,
+        device: gpu.describe(),
+    };
+    let network = Network { frame, size, image: whole, overlays, running: None, worked: 0, frames: 0 };
     renderer.callback_resources.insert(network);
     Ok(shown)
 }
@@ -128,12 +156,12 @@ impl Network {
     fn record(&mut self, device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, part: &Part) -> Result<()> {
         device.poll(wgpu::PollType::Poll)?;
         let finished = part.state.clone();
-        encoder.on_submitted_work_done(move || locked(&finished).finished.push(Instant::now()));
+        encoder.on_submitted_work_done(move || locked(&finished).finish(Instant::now()));
         self.frames += 1;
         let mut state = locked(&part.state);
         let due = self.running.is_some() || state.shown != Some(part.place);
         // No new work while the device is still busy with an earlier part: the interface would wait for both.
-        if !due || state.finished.len() < self.worked {
+        if !due || state.frames < self.worked {
             return Ok(());
         }
         let place = match self.running {
@@ -141,7 +169,7 @@ impl Network {
             None => {
                 let [x, y] = part.place;
                 let roi = Roi { x, y, width: self.size, height: self.size };
-                let overlay = [OutputTarget::texture(&self.overlay)];
+                let overlay = [OutputTarget::texture(&self.overlays[state.overlays % 2])];
                 self.frame.start(FrameInput::Texture(&self.image), &overlay, roi)?;
                 part.place
             }
