@@ -73,12 +73,9 @@ impl Live {
 
         // What the network reads and writes decides what the device must have.
         let order = if config.format == F::Bgra8Unorm { ColourOrder::Bgra } else { ColourOrder::Rgba };
-        let frame_options = FrameOptions {
-            size: [size as usize; 2],
-            exact: vec![],
-            input: PixelFormat::of_texture(F::R8Unorm)?,
-            outputs: vec![OutputRequest::texture(FrameOutput::Overlay(order))],
-        };
+        let input = PixelFormat::of_texture(F::R8Unorm)?;
+        let outputs = vec![OutputRequest::texture(FrameOutput::Overlay(order))];
+        let frame_options = FrameOptions::new([size as usize; 2], input, outputs);
         let model = Model::open(&options.model)?;
         let descriptor = requirements(&adapter, &model, &frame_options)?.descriptor();
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;

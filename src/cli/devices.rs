@@ -18,10 +18,10 @@ Examples:
 pub(super) struct Devices {}
 
 /// The device that would be used, and why.
-struct Choice {
+pub(super) struct Choice {
     /// `None` is the CPU reference.
-    index: Option<usize>,
-    reason: String,
+    pub index: Option<usize>,
+    pub reason: String,
 }
 
 impl Devices {
@@ -38,16 +38,12 @@ impl Devices {
 }
 
 /// `None` if no device is requested and there is no adapter.
-fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
+pub(super) fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     if device.eq_ignore_ascii_case(Backend::CPU) {
         return Ok(Some(Choice { index: None, reason: "requested by --device cpu".into() }));
     }
     let choice: DeviceChoice = device.parse().unwrap_or_default();
-    let found = match &choice {
-        DeviceChoice::Auto => all.iter().find(|a| a.chosen),
-        DeviceChoice::Index(i) => all.get(*i),
-        DeviceChoice::Name(name) => all.iter().find(|a| a.info.name.to_lowercase().contains(&name.to_lowercase())),
-    };
+    let found = choice.select(all);
     let reason = match (&choice, all.len()) {
         (DeviceChoice::Auto, 0) => return Ok(None),
         (DeviceChoice::Auto, 1) => "it is the only adapter".into(),
@@ -63,7 +59,7 @@ fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     Ok(Some(Choice { index: Some(found.index), reason }))
 }
 
-fn kind(a: &AdapterSummary) -> &'static str {
+pub(super) fn kind(a: &AdapterSummary) -> &'static str {
     match a.info.device_type {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",
         wgpu::DeviceType::IntegratedGpu => "integrated GPU",
@@ -73,11 +69,16 @@ fn kind(a: &AdapterSummary) -> &'static str {
     }
 }
 
+/// Whether an adapter computes on the CPU.
+pub(super) fn is_software(a: &AdapterSummary) -> bool {
+    a.info.device_type == wgpu::DeviceType::Cpu
+}
+
 fn has(a: &AdapterSummary, feature: wgpu::Features) -> bool {
     a.features.contains(feature)
 }
 
-fn driver(a: &AdapterSummary) -> String {
+pub(super) fn driver(a: &AdapterSummary) -> String {
     let parts = [a.info.driver.as_str(), a.info.driver_info.as_str()];
     let known: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
     if known.is_empty() { "unknown".into() } else { known.join(" ") }
@@ -99,6 +100,9 @@ fn text(all: &[AdapterSummary], choice: Option<&Choice>) -> String {
         row("type", kind(a).into());
         row("backend", format!("{:?}", info.backend));
         row("driver", driver(a));
+        if !info.device_pci_bus_id.is_empty() {
+            row("PCI", info.device_pci_bus_id.clone());
+        }
         row(
             "limits",
             format!(
@@ -139,6 +143,7 @@ fn document(all: &[AdapterSummary], choice: Option<&Choice>) -> Value {
             "driver": driver(a),
             "vendor_id": info.vendor,
             "device_id": info.device,
+            "pci_address": info.device_pci_bus_id,
             "limits": {
                 "binding_bytes": limits.max_storage_buffer_binding_size,
                 "buffer_bytes": limits.max_buffer_size,

@@ -52,6 +52,7 @@ impl Plan {
             io: io.clone(),
             variables: variables.clone(),
             precision: target.options.precision,
+            reused_memory: target.options.reused_memory,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
             let first_weights = plan.weights.len();
@@ -75,6 +76,7 @@ impl Plan {
                     plan.push(halo_dispatch(node, i, graph.value(v).desc, halo_of, target.options.precision));
                 }
             }
+            let parts = parts(low);
             for (k, d) in low.dispatches.iter().enumerate() {
                 let value = |v: ValueId, writes: bool| match graph.value(v).kind {
                     ValueKind::Parameter(_) => {
@@ -106,7 +108,7 @@ impl Plan {
                     bindings,
                     workgroups: d.workgroups,
                     macs,
-                    bytes: traffic(graph, node, low, d, target.options.precision),
+                    bytes: traffic(graph, node, low, d, parts[k], target.options.precision),
                     choice: low.choice,
                     node: i,
                 });
@@ -273,9 +275,13 @@ fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
 struct Tensors {
     items: Vec<Item>,
     of_value: HashMap<ValueId, usize>,
+    /// The value of each item; `None` for scratch.
+    values: Vec<Option<ValueId>>,
     of_scratch: HashMap<(usize, usize), usize>,
     bytes: Vec<u64>,
     precision: Precision,
+    /// Whether other plans write the memory between runs.
+    reused: bool,
 }
 
 impl Tensors {
@@ -285,14 +291,17 @@ impl Tensors {
         let mut t = Self {
             items: vec![],
             of_value: HashMap::new(),
+            values: vec![],
             of_scratch: HashMap::new(),
             bytes: vec![],
             precision: target.options.precision,
+            reused: target.options.reused_memory,
         };
         for (i, node) in graph.nodes().iter().enumerate() {
             for &v in node.outputs.iter().filter(|&&v| !is_io(v)) {
                 let bytes = graph.value(v).desc.bytes(target.options.precision);
                 t.of_value.insert(v, t.items.len());
+                t.values.push(Some(v));
                 let texture = target.options.storage != TensorStorage::Buffers
                     && value_is_texture(graph, lowered, v, bytes, target);
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], texture });
@@ -307,6 +316,7 @@ impl Tensors {
             let scratch = lowered.get(i).map_or(&[][..], |l| &l.scratch);
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
+                t.values.push(None);
                 // Written and read within the node, so it never shares a buffer with other tensors of the node.
                 let texture = lowered.get(i).is_some_and(|l| scratch_is_texture(l, k, bytes, target));
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], texture });
@@ -331,8 +341,8 @@ impl Tensors {
     }
 
     /// Whether the halo of `v` must be cleared before `v` is written: some node reads it, and another tensor whose halo
-    /// lies elsewhere uses the same memory at another time. New buffers are zero, so a tensor with memory of its own
-    /// needs no clearing.
+    /// lies elsewhere uses the same memory at another time, or other plans do. New buffers are zero, so a tensor with memory
+    /// of its own needs no clearing.
     fn needs_clean_halo(&self, graph: &Graph, v: ValueId, places: &[Place]) -> bool {
         let desc = graph.value(v).desc;
         let Some(&item) = self.of_value.get(&v) else { return false };
@@ -340,11 +350,14 @@ impl Tensors {
         if desc.layout != Layout::Blocked || !graph.nodes().iter().any(read) {
             return false;
         }
+        if self.reused {
+            return true;
+        }
         let layout = BlockedLayout::new(desc.shape);
         let plane_bytes = (layout.plane * LANES) as u64 * self.precision.bytes();
         let (place, bytes) = (places[item], self.items[item].bytes);
         let coincides = |other: usize| {
-            let shape = self.of_value.iter().find(|o| *o.1 == other).map(|o| graph.value(*o.0).desc);
+            let shape = self.values[other].map(|v| graph.value(v).desc);
             let same = |d: TensorDesc| d.layout == Layout::Blocked && BlockedLayout::new(d.shape).same_planes(&layout);
             shape.is_some_and(same) && places[other].offset.abs_diff(place.offset) % plane_bytes == 0
         };
@@ -409,10 +422,26 @@ fn scratch_is_texture(low: &Lowered, k: usize, bytes: u64, target: &Target) -> b
     is_texture(target, bytes, reads(low, read), possible)
 }
 
-/// Min bytes that a dispatch moves. Dispatches with the same kernel and bindings split one piece of work, so each moves
-/// its share of inputs and outputs, but all weights and scratch.
-fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: Precision) -> u64 {
-    let parts = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
+/// For each dispatch of a node, how many have its kernel and its bindings: they split one piece of work.
+fn parts(low: &Lowered) -> Vec<u64> {
+    // The first of each kind, and their number. There are few kinds, and perhaps hundreds of dispatches.
+    let mut kinds: Vec<(&Dispatch, u64)> = Vec::new();
+    let mut of = Vec::with_capacity(low.dispatches.len());
+    for d in &low.dispatches {
+        let known = kinds.iter().position(|(first, _)| first.bindings == d.bindings && first.kernel == d.kernel);
+        let kind = known.unwrap_or(kinds.len());
+        if known.is_none() {
+            kinds.push((d, 0));
+        }
+        kinds[kind].1 += 1;
+        of.push(kind);
+    }
+    of.into_iter().map(|kind| kinds[kind].1).collect()
+}
+
+/// Min bytes that a dispatch moves. `parts` dispatches split one piece of work, so each moves its share of inputs and outputs,
+/// but all weights and scratch.
+fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, parts: u64, precision: Precision) -> u64 {
     // An accumulating kernel reads its output too.
     let accesses = if d.kernel.accumulates() { 2 } else { 1 };
     let operand = |o: &Operand| match *o {

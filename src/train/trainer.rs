@@ -1,5 +1,6 @@
 //! Training on a device, where parameters, running statistics and the optimiser's moments stay.
 
+use super::encode::Encoded;
 use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -18,11 +19,12 @@ use std::collections::{BTreeMap, VecDeque};
 /// waits for the host.
 #[derive(Debug)]
 pub struct Trainer {
-    session: Session,
-    options: StepOptions,
+    pub(super) session: Session,
+    pub(super) options: StepOptions,
     /// Names of the checkpoint's tensors: parameters and running statistics.
     parameters: Vec<String>,
     pending: VecDeque<(u64, Pending)>,
+    pub(super) encoded: Encoded,
 }
 
 /// The loss of a finished step.
@@ -70,7 +72,7 @@ impl Trainer {
         // The loss may not depend on all parameters; the plan has no variable for the others.
         let trained: Vec<String> =
             parameters.into_iter().filter(|p| session.plan().variables.iter().any(|s| s.name == *p)).collect();
-        Ok(Self { session, options, parameters: trained, pending: VecDeque::new() })
+        Ok(Self { session, options, parameters: trained, pending: VecDeque::new(), encoded: Encoded::default() })
     }
 
     /// The plan of a step.
@@ -101,6 +103,7 @@ impl Trainer {
         inputs: &[(&str, &[f32])],
         hyper: &Hyper,
     ) -> Result<Option<StepLoss>> {
+        self.check_idle()?;
         for (name, data) in inputs {
             self.session.write(name, data)?;
         }
@@ -147,6 +150,7 @@ impl Trainer {
     }
 
     async fn states<'a>(&self, names: impl Iterator<Item = &'a String>) -> Result<BTreeMap<String, HostTensor>> {
+        self.check_idle()?;
         let mut states = BTreeMap::new();
         for name in names {
             states.insert(name.clone(), self.session.read_state_async(name).await?);
@@ -156,6 +160,7 @@ impl Trainer {
 
     /// Restores the tensors of [`Trainer::weights`] and [`Trainer::optimiser_state`]. Errors if one is missing.
     pub fn restore(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
+        self.check_idle()?;
         for state in &self.session.plan().variables {
             let missing = || Error::ParameterMissing { key: state.name.clone(), nearest: None };
             self.session.write_state(&state.name, tensors.get(&state.name).ok_or_else(missing)?)?;

@@ -1,10 +1,12 @@
 //! The command line: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
+mod doctor;
 mod images;
 mod instances;
 mod models;
 mod reading;
 mod scale;
+mod shards;
 
 use assert_cmd::Command;
 use serde_json::Value;

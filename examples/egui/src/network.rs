@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use unet_wgpu::frame::{
-    Budget, ColourOrder, Frame, FrameInput, FrameModel, FrameOptions, FrameOutput, FrameProgress, OutputRequest,
+    Budget, ColourOrder, EncodeProgress, Frame, FrameInput, FrameModel, FrameOptions, FrameOutput, OutputRequest,
     OutputTarget, PixelFormat, Roi,
 };
 use unet_wgpu::{Gpu, Model};
@@ -18,12 +18,9 @@ const LATEST: usize = 1000;
 
 /// What the network reads and writes: images of egui's own format, and the overlay as a texture.
 pub(crate) fn frame_options(size: u32) -> unet_wgpu::Result<FrameOptions> {
-    Ok(FrameOptions {
-        size: [size as usize; 2],
-        exact: vec![],
-        input: PixelFormat::of_texture(wgpu::TextureFormat::Rgba8Unorm)?,
-        outputs: vec![OutputRequest::texture(FrameOutput::Overlay(ColourOrder::Rgba))],
-    })
+    let input = PixelFormat::of_texture(wgpu::TextureFormat::Rgba8Unorm)?;
+    let outputs = vec![OutputRequest::texture(FrameOutput::Overlay(ColourOrder::Rgba))];
+    Ok(FrameOptions::new([size as usize; 2], input, outputs))
 }
 
 /// A prepared network and the textures it works on. egui's renderer keeps it among its resources.
@@ -45,7 +42,7 @@ struct Network {
 pub(crate) struct State {
     /// The corner of the part of the image that the overlay shows.
     pub shown: Option<[u32; 2]>,
-    pub progress: Option<FrameProgress>,
+    pub progress: Option<EncodeProgress>,
     pub overlays: usize,
     /// Frames that the device has finished, and when it had finished the latest of them.
     pub frames: usize,
