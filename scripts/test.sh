@@ -28,6 +28,7 @@ step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo fmt --check --all --manifest-path tests/web/Cargo.toml
 step cargo fmt --check --manifest-path python/Cargo.toml
+step python3 scripts/check_dependencies.py
 step cargo clippy --all-targets -- -D warnings
 # Every feature alone: none may depend on another that it does not name.
 for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
