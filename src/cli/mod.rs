@@ -20,6 +20,7 @@ mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
 mod instances;
+mod measure_vectors;
 mod mesa;
 mod models;
 mod output;
@@ -37,6 +38,7 @@ mod tune;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use mesa::Measuring;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +96,8 @@ enum Command {
     Selftest(selftest::Selftest),
     /// Write the WGSL of every kernel, for tools that read shaders
     Shaders(shaders::Shaders),
+    #[command(hide = true, name = mesa::COMMAND)]
+    MeasureVectors(measure_vectors::MeasureVectors),
 }
 
 /// Options of every subcommand.
@@ -122,6 +126,22 @@ pub(crate) struct Common {
     /// Log more on stderr; -vv and -vvv more still (the variable RUST_LOG takes precedence)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
+}
+
+impl Cli {
+    /// Only what opens a device is worth a measurement.
+    fn measuring(&self) -> Measuring {
+        use Command::*;
+        match &self.command {
+            Doctor(c) if c.measures_vectors() => Measuring::Always,
+            _ if self.common.no_cache => Measuring::Off,
+            _ if self.common.device().eq_ignore_ascii_case(Backend::CPU) => Measuring::Stored,
+            Segment(_) | Train(_) | Eval(_) | Run(_) | Bench(_) | Tune(_) | Doctor(_) | Selftest(_) => {
+                Measuring::Missing
+            }
+            Inspect(_) | Convert(_) | Devices(_) | Shaders(_) | MeasureVectors(_) => Measuring::Stored,
+        }
+    }
 }
 
 fn precision(text: &str) -> Result<PrecisionChoice, String> {
@@ -217,9 +237,9 @@ impl Common {
 
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
-    mesa::prepare();
     let cli = Cli::parse();
     cli.common.start_logging();
+    mesa::prepare(cli.measuring(), |line| cli.common.note(line));
     capture_panics();
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
@@ -234,6 +254,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
         Command::Shaders(c) => c.run(&cli.common),
+        Command::MeasureVectors(c) => c.run(&cli.common),
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(code)) => code,
