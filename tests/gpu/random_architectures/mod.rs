@@ -25,6 +25,9 @@ use worst::Worst;
 /// Rewritten graphs add up in another order; `models.rs` has the same.
 const REWRITE_TOLERANCE: f32 = 5e-6;
 
+/// The comparison of f16 plans.
+const HALF: &str = "f16 ~ reference";
+
 type Tensors = BTreeMap<String, HostTensor>;
 
 #[test]
@@ -99,7 +102,11 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
             return Err(format!("{check}: outputs {:?}, not {:?}", got.keys(), expected.keys()));
         }
         let each = expected.iter().map(|(key, expected)| {
-            let c = got[key].compare(expected).map_err(failed)?;
+            let mut c = got[key].compare(expected).map_err(failed)?;
+            if check == HALF && !key.starts_with("logits") && key != "geometry" {
+                // A small probability moves by more than its share where f16 rounds the logit: 0 to 1 is its scale.
+                c.scale = c.scale.max(1.0);
+            }
             worst.compare(check, case.seed, &c, tolerance).map_err(|e| format!("{key}: {e}"))
         });
         each.collect::<Result<(), String>>()
@@ -133,7 +140,7 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
         Some(gpu) if !on_edge(&expected, F16_TOLERANCE) => {
             let graph = rewrite::optimise(&graph, gpu.target()).map_err(failed)?;
             let got = session(gpu, &graph)?.run_all(&inputs).map_err(failed)?;
-            compare("f16 ~ reference", &got, F16_TOLERANCE)
+            compare(HALF, &got, F16_TOLERANCE)
         }
         _ => Ok(()),
     }
