@@ -7,7 +7,9 @@ mod overflow;
 mod pending;
 mod pool;
 mod profile;
+mod recovery;
 mod transfer;
+mod upload;
 
 pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,6 +19,7 @@ use memory::{Arena, Memory, Weights, bind};
 pub use pending::Pending;
 pub use pool::WeightPool;
 pub use profile::Profile;
+pub use recovery::Recovery;
 
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -47,7 +50,8 @@ pub struct Session {
     overflow: Option<Overflow>,
     /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
-    poisoned: bool,
+    /// Whether a wait has found its device lost.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,7 @@ impl Session {
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
         pool: &WeightPool,
     ) -> Result<Self> {
+        gpu.check_device("preparing a session")?;
         let shared = pool.find(&plan);
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = match plan.variables.is_empty() && shared.iter().all(Option::is_some) {
@@ -103,49 +108,32 @@ impl Session {
             let weights = Weights::new(gpu, &plan.weights, &shared)?;
             let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
             let uniforms =
-                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
-            let buffer = |label: &str, size: u64, usage| {
-                let size = size.max(16).div_ceil(4) * 4;
-                gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                    label: Some(label),
-                    size,
-                    usage,
-                    mapped_at_creation: false,
-                })
-            };
+                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes)?;
+            let buffer = |label: &str, size: u64, usage| gpu.buffer(label, size.max(16).div_ceil(4) * 4, usage);
             let slots = (0..plan.slots.len()).map(|i| Memory::slot(gpu, &plan, i)).collect::<Result<_>>()?;
             let io = plan.io.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
-                let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
-                IoBuffer { buffer, offset: 0, staging: None, foreign: false }
+                let buffer = buffer(&p.names[0], p.bytes(), usage | copy)?;
+                Ok(IoBuffer { buffer, offset: 0, staging: None, foreign: false })
             });
+            let io = io.collect::<Result<_>>()?;
             let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let variables = plan.variables.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
-            Ok((weights, uniforms, slots, io.collect(), variables))
+            let variables = plan.variables.iter().map(|s| buffer(&s.name, s.bytes, usage | copies));
+            Ok((weights, uniforms, slots, io, variables.collect::<Result<Vec<_>>>()?))
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
-        for (i, w) in plan.weights.iter().enumerate().filter(|(i, _)| shared[*i].is_none()) {
-            let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
-            let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
-            let packed = w.packing.pack(w.len, &from)?;
-            if packed.len() != w.len {
-                let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
-                return Err(Error::op(format!("weights of {:?}", name()), reason));
+        let written = gpu.scoped_async("uploading weights", || {
+            upload::weights(gpu, &plan, &weights, &shared, &values)?;
+            for (buffer, variable) in variables.iter().zip(&plan.variables) {
+                let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
+                gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
             }
-            match w.precision {
-                Precision::F32 => weights.write(gpu, i, packed),
-                Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
+            for (i, dispatch) in plan.dispatches.iter().enumerate() {
+                uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
             }
-        }
-        pool.add(&plan, &weights);
-        for (buffer, variable) in variables.iter().zip(&plan.variables) {
-            let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
-            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
-        }
-        for (i, dispatch) in plan.dispatches.iter().enumerate() {
-            uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
-        }
+            Ok(())
+        });
+        written.await?;
         gpu.compile_async(plan.dispatches.iter().map(|s| &s.kernel)).await?;
         let mut pipelines = Vec::with_capacity(plan.dispatches.len());
         for dispatch in &plan.dispatches {
@@ -154,7 +142,7 @@ impl Session {
         let submissions = split(&plan.dispatches, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
-            Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
+            Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Overflow::new(gpu, &plan)).await?),
         };
         let mut session = Self {
             gpu: gpu.clone(),
@@ -169,12 +157,15 @@ impl Session {
             submissions,
             overflow,
             spare: Vec::new(),
-            poisoned: false,
+            lost: false,
         };
         let bound = gpu.scoped_async("binding", || {
             (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
         });
         session.bind_groups = bound.await?;
+        // What is lost on the way may have failed silently.
+        gpu.check_device("preparing a session")?;
+        pool.add(&session.plan, &session.weights);
         Ok(session)
     }
 
@@ -298,8 +289,7 @@ impl Session {
         if b.foreign && !b.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
             return Err(Error::invalid(format!("input `{name}`"), "is bound to a buffer without COPY_DST usage"));
         }
-        self.gpu.queue().write_buffer(&b.buffer, b.offset, bytemuck::cast_slice(data));
-        Ok(())
+        transfer::write(&self.gpu, name, &b.buffer, b.offset, bytemuck::cast_slice(data))
     }
 
     /// Records the whole plan into a command encoder of the caller, who submits it. It is one submission: for a network that
@@ -372,10 +362,10 @@ impl Session {
                     pass.dispatch_workgroups(1, 1, 1);
                 }
             }
-            Ok(self.gpu.submit([encoder.finish()]))
+            Ok(self.gpu.submit_named("one workgroup of every kernel", [encoder.finish()]))
         });
         let submission = submitted.await?;
-        self.gpu.wait_async(submission).await.inspect_err(|_| self.poisoned = true)
+        self.gpu.wait_async(submission).await.inspect_err(|e| self.note_loss(e))
     }
 
     /// Runs the plan and waits for it. Fails with [`Error::F16Range`] if an `f16` plan stores a value that `f16` cannot hold:
@@ -409,32 +399,44 @@ impl Session {
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
             {
-                self.gpu.wait_async(oldest).await.inspect_err(|_| self.poisoned = true)?;
+                self.gpu.wait_async(oldest).await.inspect_err(|e| self.note_loss(e))?;
             }
         }
         if let Some(last) = in_flight.pop_back() {
-            self.gpu.wait_async(last).await.inspect_err(|_| self.poisoned = true)?;
+            self.gpu.wait_async(last).await.inspect_err(|e| self.note_loss(e))?;
         }
         self.check_range_async().await?;
         progress(of, of)
     }
 
     fn check_alive(&self) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::DeviceLost("this session's device has failed; create a new session".into()));
+        if self.lost { Err(self.gpu.lost("running a session", "make a new session on another device")) } else { Ok(()) }
+    }
+
+    fn note_loss(&mut self, e: &Error) {
+        self.lost |= matches!(e, Error::DeviceLost(_));
+    }
+
+    /// Dispatches by name, for messages.
+    fn named(&self, dispatches: &Range<usize>) -> String {
+        let label = |i: usize| self.plan.dispatches.get(i).map_or("", |d| d.label.as_str());
+        let (first, last, of) = (dispatches.start, dispatches.end.saturating_sub(1), self.plan.dispatches.len());
+        match first == last {
+            true => format!("`{}` (dispatch {first} of {of})", label(first)),
+            false => format!("`{}` to `{}` (dispatches {first} to {last} of {of})", label(first), label(last)),
         }
-        Ok(())
     }
 
     /// Submits some of the plan's dispatches; `first` if they begin a run.
     async fn submit_dispatches(&self, dispatches: Range<usize>, first: bool) -> Result<Submission> {
-        let submitted = self.gpu.scoped_async(&self.plan.dispatches[dispatches.start].label, || {
+        let what = self.named(&dispatches);
+        let submitted = self.gpu.scoped_async(&what, || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             if first {
                 self.clear_overflow(&mut encoder);
             }
             self.encode_dispatches(&mut encoder, dispatches.clone(), None);
-            Ok(self.gpu.submit([encoder.finish()]))
+            Ok(self.gpu.submit_named(what.clone(), [encoder.finish()]))
         });
         submitted.await
     }
@@ -456,7 +458,10 @@ impl Session {
         }
         let bytes = self.plan.io[io_binding].bytes();
         // A cancelled read leaves its buffer mapped, so it is not put back.
-        let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
+        let staging = match p.staging.take() {
+            Some(staging) => staging,
+            None => transfer::staging(&gpu, bytes)?,
+        };
         let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
         let mut data = transfer::read(&gpu, name, &staging, submission).await?;
         p.staging = Some(staging);
