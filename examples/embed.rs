@@ -3,18 +3,17 @@
 //!     cargo run --release --example embed
 
 use std::error::Error;
-use unet_wgpu::frame::{ColourOrder, FrameInput, FrameModel, FrameOptions, FrameOutput, OutputRequest, OutputTarget};
-use unet_wgpu::frame::{PixelFormat, Roi, requirements};
+use unet_wgpu::frame::*;
 use unet_wgpu::{Gpu, Model, wgpu};
 use wgpu::{BufferUsages as B, TextureFormat as F, TextureUsages as T};
 
 const SIZE: u32 = 250;
-pub(crate) fn run() -> Result<(), Box<dyn Error>> {
+
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let overlay = FrameOutput::Overlay(ColourOrder::Rgba);
     let outputs = vec![OutputRequest::buffer(FrameOutput::Mask), OutputRequest::texture(overlay)];
-    let input = PixelFormat::of_texture(F::R8Unorm)?;
-    let (options, model) =
-        (FrameOptions { size: [SIZE as usize; 2], exact: vec![], input, outputs }, Model::open("nuclei")?);
+    let options = FrameOptions::new([SIZE as usize; 2], PixelFormat::of_texture(F::R8Unorm)?, outputs);
+    let model = Model::open("nuclei")?;
 
     // What any application has: an adapter and a device, here opened with what makes the network fast.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
@@ -22,21 +21,20 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let descriptor = requirements(&adapter, &model, &options)?.descriptor();
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let size = wgpu::Extent3d { width: SIZE, height: SIZE, depth_or_array_layers: 1 };
-    let (mip_level_count, sample_count, dimension) = (1, 1, wgpu::TextureDimension::D2);
-    let texture = |format, usage| {
-        let (label, view_formats) = (Some("application"), &[][..]);
-        #[rustfmt::skip]
-        let image = wgpu::TextureDescriptor { label, size, mip_level_count, sample_count, dimension, format, usage, view_formats };
-        device.create_texture(&image)
-    };
+    let (label, mip_level_count, sample_count, view_formats) = (None, 1, 1, &[][..]);
+    let dimension = wgpu::TextureDimension::D2;
+    #[rustfmt::skip]
+    let texture = |format, usage| device.create_texture(&wgpu::TextureDescriptor {
+        label, size, mip_level_count, sample_count, dimension, format, usage, view_formats,
+    });
     let (camera, screen) = (texture(F::R8Unorm, T::COPY_SRC | T::COPY_DST), texture(F::Rgba8UnormSrgb, T::COPY_DST));
 
     // Once: the model on this device, and a frame of the largest size.
     let gpu = Gpu::from_wgpu(device.clone(), queue.clone())?;
     let mut frame = FrameModel::new(&gpu, model).prepare(&options)?;
     let row = frame.row_bytes(FrameOutput::Mask, SIZE).ok_or("the mask was requested")?;
-    let (usage, bytes) = (B::COPY_DST | B::MAP_READ, (row as u32 * SIZE).into());
-    let ids = wgpu::BufferDescriptor { label: Some("ids"), size: bytes, usage, mapped_at_creation: false };
+    let (size_of_ids, usage) = (row as u64 * u64::from(SIZE), B::COPY_DST | B::MAP_READ);
+    let ids = wgpu::BufferDescriptor { label, size: size_of_ids, usage, mapped_at_creation: false };
     let ids = device.create_buffer(&ids);
 
     // Every frame: one encoder, one submission, no wait. Here the image is a bright disc on a dark ground.
@@ -56,9 +54,4 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     assert_eq!((view[125 * row + 125], view[0]), (1, 0), "the disc is a nucleus, the corner is not");
     println!("{}: {} dispatches", gpu.describe(), frame.plans().map(|p| p.dispatches.len()).sum::<usize>());
     Ok(())
-}
-
-#[allow(dead_code, reason = "the test that includes this file has its own")]
-fn main() -> Result<(), Box<dyn Error>> {
-    run()
 }

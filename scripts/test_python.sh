@@ -1,11 +1,11 @@
 #!/bin/sh
 # Tests the Python package in a clean environment: `pip install ./python`, types, doctests, the examples of docs/python.md, and
-# python/tests, which compare it with the program.
+# python/tests, which compare it with the program. Then the plugin for napari, without a window.
 #
 #     sh scripts/test_python.sh [PYTEST OPTIONS, such as -m slow]
 #
-# What it needs is downloaded: maturin, numpy, pytest, mypy, tqdm. If that fails, the last line says `skipped: ..` and the status
-# is 0. The build is a debug one; `pip install ./python` alone makes a release build.
+# What it needs is downloaded: maturin, numpy, pytest, mypy, tqdm; for parts that are skipped in words without them dask, xarray,
+# PyYAML and others, and napari with Qt. If the former fails, the last line says `skipped: ..` and the status is 0. The build is a debug one; `pip install ./python` alone makes a release build.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -29,6 +29,10 @@ rm -rf "$build/venv"
 venv=$build/venv/bin/python
 "$venv" -m pip install --quiet 'maturin>=1.9.4,<2' numpy pytest mypy tqdm >&2 ||
     skip "maturin, numpy, pytest, mypy or tqdm cannot be downloaded"
+# Each of its tests is skipped where a package is missing.
+for extra in dask xarray pyyaml; do
+    "$venv" -m pip install --quiet "$extra" >&2 || say "tests with $extra are skipped: it cannot be downloaded"
+done
 
 # In the folder of `cargo test`: packages that both have are built once.
 export CARGO_TARGET_DIR="$root/target" CARGO_INCREMENTAL=0
@@ -52,3 +56,12 @@ package=$("$venv" -c 'import os, unet_wgpu; print(os.path.dirname(unet_wgpu.__fi
 "$venv" -m pytest --quiet -p no:cacheprovider --config-file python/pyproject.toml --rootdir python \
     --doctest-modules --doctest-glob='*.md' --doctest-continue-on-failure \
     "$package" docs/python.md python/README.md python/tests "$@"
+
+say "the plugin for napari"
+if ! "$venv" -m pip install --quiet 'napari[pyqt6]>=0.5' npe2 pytest-qt ./integrations/napari >&2; then
+    skip "napari cannot be installed: the plugin was not tested, the package was"
+elif ! QT_QPA_PLATFORM=offscreen "$venv" -c 'import qtpy.QtWidgets' 2>&1; then
+    skip "Qt cannot be loaded (Debian's packages are libegl1 and libxkbcommon0): the plugin was not tested, the package was"
+fi
+"$build/venv/bin/npe2" validate napari-unet-wgpu >&2
+QT_QPA_PLATFORM=offscreen "$venv" -m pytest --quiet -p no:cacheprovider -W ignore --rootdir integrations/napari integrations/napari/tests

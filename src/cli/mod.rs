@@ -29,6 +29,7 @@ mod segment;
 mod segment_group;
 mod selftest;
 mod shaders;
+mod shard;
 mod tensors;
 mod train;
 mod tune;

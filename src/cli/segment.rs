@@ -5,6 +5,7 @@ use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::scale::ScaleArgs;
 use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
+use super::shard::{Shard, shard};
 use super::{Common, output, values};
 use clap::Args;
 use serde_json::json;
@@ -37,6 +38,8 @@ Examples:
   unet segment scans/ -o results --batch 8       eight images of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  resumes a run
+  unet segment scans/ -o results --shard 2/8 --skip-existing
+                                                 the second of eight processes, on this machine or another
 
   unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
                                                  two dyes of every plane; a TIFF is never in memory as a whole
@@ -114,6 +117,9 @@ pub(super) struct Segment {
     /// Skip images whose results all exist; files are written atomically, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
+    /// Only part I, from 1, of N: every N-th image. The same part whatever results exist, so N processes share the images
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<Shard>,
     /// Replace files that are no results of this program
     #[arg(long)]
     overwrite: bool,
@@ -190,10 +196,19 @@ impl Segment {
                 save.push(*s)
             }
         });
-        let jobs = self.jobs(&inputs, &save)?;
-        let outputs: Vec<PathBuf> = jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect();
-        check_distinct(&outputs, &inputs)?;
-        outputs.iter().try_for_each(check_writable)?;
+        let mut jobs = self.jobs(&inputs, &save)?;
+        let outputs =
+            |jobs: &[Job]| jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect::<Vec<_>>();
+        check_distinct(&outputs(&jobs), &inputs)?;
+        let all = jobs.len();
+        if let Some(shard) = self.shard {
+            jobs = shard.of(jobs);
+            common.note(&format!("part {shard} has {} of {all} images", jobs.len()));
+            if jobs.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        outputs(&jobs).iter().try_for_each(check_writable)?;
         if !self.overwrite {
             jobs.iter().filter(|j| !self.skips(j)).try_for_each(check_own)?;
         }
@@ -250,7 +265,7 @@ impl Segment {
             common,
             device,
             model: self.model.join(" + "),
-            several: jobs.len() > 1,
+            several: all > 1,
             failed: 0,
             notes: BTreeSet::new(),
         };

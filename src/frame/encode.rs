@@ -1,6 +1,5 @@
 //! A prepared frame, and how it is recorded.
 
-use super::budget::{Budget, FrameProgress};
 use super::format::{FrameInput, FrameOutput, OutputTarget, Roi};
 use super::job::{Job, texture_placement};
 use super::layout::Layout;
@@ -13,8 +12,9 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::infer::tile::graph::INFO;
 use crate::plan::Plan;
-use crate::session::Session;
+use crate::session::{Budget, EncodeProgress, Scratch, Session};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of images that stay ready.
 const MAX_SIZES: usize = 16;
@@ -39,7 +39,14 @@ pub struct Frame {
     job: Option<Job>,
     /// Milliseconds of each dispatch of each network; empty until measured.
     times: Vec<Vec<f64>>,
+    /// Activations that other frames use too.
+    scratch: Option<Scratch>,
+    /// What the scratch memory knows the frame by; not 0.
+    user: u64,
 }
+
+/// Users of scratch memory so far.
+static USERS: AtomicU64 = AtomicU64::new(0);
 
 impl Frame {
     pub(super) fn new(
@@ -48,10 +55,13 @@ impl Frame {
         sessions: Vec<Session>,
         pipelines: Pipelines,
         buffers: Buffers,
+        scratch: Option<Scratch>,
     ) -> Result<Self> {
         let sizes = Vec::with_capacity(MAX_SIZES);
         let [height, width] = layout.size;
-        let mut frame = Self { gpu, layout, sessions, pipelines, buffers, sizes, job: None, times: Vec::new() };
+        let user = 1 + USERS.fetch_add(1, Ordering::Relaxed);
+        let (job, times) = (None, Vec::new());
+        let mut frame = Self { gpu, layout, sessions, pipelines, buffers, sizes, job, times, scratch, user };
         frame.prepare_size(width as u32, height as u32)?;
         Ok(frame)
     }
@@ -97,7 +107,9 @@ impl Frame {
     /// Begins a frame that [`Self::encode_some`] records part by part. Nothing is recorded yet. The input is read by the first
     /// part, the outputs are written by the last one.
     pub fn start(&mut self, input: FrameInput, outputs: &[OutputTarget], roi: Roi) -> Result<()> {
-        let job = Job::new(&self.layout, input, outputs, roi, self.job.take())?;
+        let job = Job::new(&self.layout, input, outputs, roi, self.job.take());
+        self.scratch.iter().for_each(|s| s.release(self.user));
+        let job = job?;
         self.size(job.place)?;
         self.job = Some(job);
         Ok(())
@@ -107,7 +119,7 @@ impl Frame {
     /// order. Once the frame is finished nothing more is recorded.
     ///
     /// [`Budget::Milliseconds`] needs the times of [`Self::measure`].
-    pub fn encode_some(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<FrameProgress> {
+    pub fn encode_some(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<EncodeProgress> {
         if matches!(budget, Budget::Milliseconds(_)) && self.times.is_empty() {
             return Err(Error::invalid("budget", "milliseconds need the times of `measure`"));
         }
@@ -119,9 +131,12 @@ impl Frame {
             return Err(unstarted());
         };
         let of = sized.before.len() + session.plan().dispatches.len() + sized.after.len();
-        let progress = FrameProgress { done: job.done, of };
+        let progress = EncodeProgress { done: job.done, of };
         if progress.finished() {
             return Ok(progress);
+        }
+        if self.scratch.as_ref().is_some_and(|s| !s.acquire(self.user)) {
+            return Err(Error::invalid("frame", "shares its memory with a frame that is recorded in part"));
         }
         if job.done == 0 {
             job.copy_in(encoder, &self.layout, &self.buffers.pixels);
@@ -130,23 +145,25 @@ impl Frame {
         record(encoder, session, sized, &self.buffers, &self.layout, job.done..end)?;
         if end == of {
             job.copy_out(encoder, &self.layout, &self.buffers.results);
+            self.scratch.iter().for_each(|s| s.release(self.user));
         }
         job.done = end;
-        Ok(FrameProgress { done: end, of })
+        Ok(EncodeProgress { done: end, of })
     }
 
     /// Drops the frame that was started. What is recorded of it may be submitted; its results are not written.
     pub fn cancel(&mut self) {
         self.job = None;
+        self.scratch.iter().for_each(|s| s.release(self.user));
     }
 
     /// How far the frame is recorded that was started last; `None` without one.
-    pub fn progress(&self) -> Option<FrameProgress> {
+    pub fn progress(&self) -> Option<EncodeProgress> {
         let job = self.job.as_ref()?;
         let sized = self.sizes.iter().find(|s| s.place == job.place)?;
         let session = self.sessions.get(job.place.network)?;
         let of = sized.before.len() + session.plan().dispatches.len() + sized.after.len();
-        Some(FrameProgress { done: job.done, of })
+        Some(EncodeProgress { done: job.done, of })
     }
 
     /// Measures the time of every dispatch, for [`Budget::Milliseconds`]. Runs every network three times, waits for it, and drops
@@ -159,6 +176,15 @@ impl Frame {
     /// [`Self::measure`] as a future.
     pub async fn measure_async(&mut self) -> Result<f64> {
         self.cancel();
+        if self.scratch.as_ref().is_some_and(|s| !s.acquire(self.user)) {
+            return Err(Error::invalid("frame", "shares its memory with a frame that is recorded in part"));
+        }
+        let measured = self.measure_networks().await;
+        self.scratch.iter().for_each(|s| s.release(self.user));
+        measured
+    }
+
+    async fn measure_networks(&mut self) -> Result<f64> {
         let mut all = Vec::with_capacity(self.sessions.len());
         for network in 0..self.sessions.len() {
             all.push(self.measure_network(network).await?);
@@ -235,10 +261,16 @@ impl Frame {
         self.sessions.iter().map(Session::plan)
     }
 
-    /// Bytes of device memory held, without the weights that an earlier frame of the model uploaded.
+    /// Bytes of device memory held, without the weights that an earlier frame of the model uploaded, and without [`Scratch`].
     pub fn device_bytes(&self) -> u64 {
         let sessions: u64 = self.sessions.iter().map(Session::device_bytes).sum();
         sessions + self.buffers.bytes() + self.sizes.iter().map(PreparedSize::bytes).sum::<u64>()
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.cancel();
     }
 }
 

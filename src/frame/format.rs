@@ -297,6 +297,16 @@ pub struct FrameOptions {
     pub input: PixelFormat,
     /// What is computed; nothing else is.
     pub outputs: Vec<OutputRequest>,
+    /// The most bytes of device memory that the frame may take, with the weights that are not on the device yet; more is an
+    /// [`Error::Limit`](crate::Error::Limit) before anything is allocated.
+    pub memory: Option<u64>,
+}
+
+impl FrameOptions {
+    /// Images of up to `size` rows and columns, without a limit of memory.
+    pub fn new(size: [usize; 2], input: PixelFormat, outputs: Vec<OutputRequest>) -> Self {
+        Self { size, exact: Vec::new(), input, outputs, memory: None }
+    }
 }
 
 /// Where the host wants a result.

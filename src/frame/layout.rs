@@ -44,7 +44,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn of(model: &Model, options: &FrameOptions) -> Result<Self> {
-        let FrameOptions { size, exact, input, outputs } = options;
+        let FrameOptions { size, exact, input, outputs, .. } = options;
         if let Some(why) = model.architecture.unfit() {
             return Err(Error::invalid(&model.name, format!("{why}; it cannot segment")));
         }

@@ -12,7 +12,6 @@
 //! Encoding submits nothing, waits for nothing, maps nothing. It touches what belongs to the host by copies alone, so no bind
 //! group depends on a texture or buffer of the host, and another texture costs nothing.
 
-mod budget;
 mod encode;
 mod format;
 mod job;
@@ -23,7 +22,7 @@ mod rules;
 mod sized;
 mod steps;
 
-pub use budget::{Budget, FrameProgress};
+pub use crate::session::{Budget, EncodeProgress, Scratch};
 pub use encode::Frame;
 pub use format::{
     BufferInput, ColourOrder, FrameInput, FrameOptions, FrameOutput, OutputPlace, OutputRequest, OutputTarget,

@@ -7,15 +7,17 @@ use super::layout::{Layout, graph};
 use super::rules::Rule;
 use super::sized::{Buffers, Pipelines};
 use super::steps::{after, before};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::graph::rewrite;
 use crate::infer::palette;
+use crate::kernel::{Target, TensorStorage};
 use crate::model::Model;
 use crate::plan::{Plan, PlanMemory};
-use crate::session::{Session, WeightPool};
+use crate::session::{Scratch, Session, WeightPool};
+use crate::text::mib;
 
 /// A model on a device. Its frames share the weights there, whatever their sizes and outputs.
 #[derive(Debug)]
@@ -45,11 +47,11 @@ impl FrameModel {
     /// is allocated.
     pub fn memory(&self, options: &FrameOptions) -> Result<Vec<PlanMemory>> {
         let layout = Layout::of(&self.model, options)?;
-        (0..layout.tiles.len()).map(|network| Ok(self.plan(&layout, network)?.memory)).collect()
+        (0..layout.tiles.len()).map(|network| Ok(self.plan(&layout, network, self.gpu.target())?.memory)).collect()
     }
 
-    fn plan(&self, layout: &Layout, network: usize) -> Result<Plan> {
-        Plan::new(&rewrite::optimise(&graph(&self.model, layout, network)?, self.gpu.target())?, self.gpu.target())
+    fn plan(&self, layout: &Layout, network: usize, target: &Target) -> Result<Plan> {
+        Plan::new(&rewrite::optimise(&graph(&self.model, layout, network)?, target)?, target)
     }
 
     /// Prepares frames of images up to a size: plans, allocates, compiles, and uploads the weights that are not on the device
@@ -61,11 +63,41 @@ impl FrameModel {
 
     /// [`Self::prepare`] as a future.
     pub async fn prepare_async(&self, options: &FrameOptions) -> Result<Frame> {
+        self.prepare_with(options, None).await
+    }
+
+    /// [`Self::prepare`] with activations in memory that other frames use too, of this model or of others on this device. Frames
+    /// that share it cannot be recorded at the same time: one that is recorded in part makes the others fail.
+    ///
+    /// Networks whose activations lie in textures over a buffer, as on Mesa's llvmpipe, use buffers instead, and take longer.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn prepare_in(&self, options: &FrameOptions, scratch: &Scratch) -> Result<Frame> {
+        block_on(self.prepare_in_async(options, scratch))
+    }
+
+    /// [`Self::prepare_in`] as a future.
+    pub async fn prepare_in_async(&self, options: &FrameOptions, scratch: &Scratch) -> Result<Frame> {
+        self.prepare_with(options, Some(scratch)).await
+    }
+
+    async fn prepare_with(&self, options: &FrameOptions, scratch: Option<&Scratch>) -> Result<Frame> {
         let layout = Layout::of(&self.model, options)?;
-        let mut sessions = Vec::with_capacity(layout.tiles.len());
-        for network in 0..layout.tiles.len() {
-            let plan = self.plan(&layout, network)?;
-            sessions.push(Session::new_sharing(&self.gpu, plan, self.model.stored(), &self.pool).await?);
+        let mut target = self.gpu.target().clone();
+        if scratch.is_some() {
+            if target.options.storage == TensorStorage::Aliased {
+                target = target.with_storage(TensorStorage::Buffers);
+            }
+            target.options.reused_memory = true;
+        }
+        let plans = (0..layout.tiles.len()).map(|network| self.plan(&layout, network, &target));
+        let plans = plans.collect::<Result<Vec<_>>>()?;
+        if let Some(limit) = options.memory {
+            self.check_memory(&layout, &plans, scratch.map_or(0, Scratch::device_bytes), limit)?;
+        }
+        let mut sessions = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let stored = self.model.stored();
+            sessions.push(Session::new_sharing(&self.gpu, plan, stored, &self.pool, scratch).await?);
         }
         let roi = super::Roi::of_size(layout.size[1] as u32, layout.size[0] as u32);
         let place = texture_placement(&layout, roi);
@@ -76,11 +108,32 @@ impl FrameModel {
             pipelines.insert(step.kernel.clone(), self.gpu.pipeline_async(&step.kernel).await?);
         }
         let buffers = self.gpu.scoped_async("allocating a frame", || self.buffers(&layout)).await?;
-        let gpu = self.gpu.clone();
-        let made = self.gpu.scoped_async("preparing a frame", || Frame::new(gpu, layout, sessions, pipelines, buffers));
+        let (gpu, scratch) = (self.gpu.clone(), scratch.cloned());
+        let made = self
+            .gpu
+            .scoped_async("preparing a frame", || Frame::new(gpu, layout, sessions, pipelines, buffers, scratch));
         let frame = made.await?;
         self.gpu.wait_async(self.gpu.submit([])).await?;
         Ok(frame)
+    }
+
+    /// Fails if a frame takes more than `limit` bytes. `shared` are those of activations that other frames have already.
+    fn check_memory(&self, layout: &Layout, plans: &[Plan], shared: u64, limit: u64) -> Result<()> {
+        let own = |plan: &Plan| plan.memory.io + plan.memory.variables;
+        let slots = plans.iter().map(|p| p.memory.slots);
+        let activations = match plans.iter().any(|p| p.reused_memory) {
+            true => slots.max().unwrap_or(0).saturating_sub(shared),
+            false => slots.sum(),
+        };
+        let networks = plans.iter().map(own).sum::<u64>() + activations + self.pool.missing(plans);
+        let results: u64 = layout.outputs.iter().map(|o| layout.result_bytes(o)).sum();
+        let counts = 4 * (layout.stats_words() + layout.sums_words()) * layout.measured();
+        let needed = networks + results + layout.pixel_bytes() + counts as u64;
+        if needed <= limit {
+            return Ok(());
+        }
+        let what = format!("a frame of {}x{}", layout.size[1], layout.size[0]);
+        Err(Error::Limit { what, needed: mib(needed), limit: format!("{} of memory", mib(limit)) })
     }
 
     fn buffers(&self, layout: &Layout) -> Result<Buffers> {

@@ -13,18 +13,28 @@ impl Gpu {
         self.allocate(label, size, || self.device().create_buffer(&descriptor))
     }
 
-    /// A new buffer with contents, mapped while they are written, which needs no upload.
+    /// A new buffer with contents.
     pub(crate) fn filled_buffer(&self, label: &str, content: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let size = content.len().max(16).next_multiple_of(16) as u64;
+        self.mapped_buffer(label, size, usage, |view| view.slice(..content.len()).copy_from_slice(content))
+    }
+
+    /// A new buffer that `fill` fills; it is mapped meanwhile, which needs no upload.
+    pub(crate) fn mapped_buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+        fill: impl FnOnce(&mut wgpu::BufferViewMut),
+    ) -> Result<wgpu::Buffer> {
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: true };
         let buffer = self.allocate(label, size, || self.device().create_buffer(&descriptor))?;
         let doing = format!("writing `{label}`");
         self.guarded(&doing, || {
-            {
-                let view = buffer.get_mapped_range_mut(..content.len() as u64);
-                let mut view = view.map_err(|e| Error::Gpu { what: doing.clone(), reason: e.to_string() })?;
-                view.copy_from_slice(content);
-            }
+            let view = buffer.get_mapped_range_mut(..);
+            let mut view = view.map_err(|e| Error::Gpu { what: doing.clone(), reason: e.to_string() })?;
+            fill(&mut view);
+            drop(view);
             buffer.unmap();
             Ok(())
         })?;

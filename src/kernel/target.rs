@@ -18,6 +18,8 @@ pub struct PlanOptions {
     /// Whether matrix products of `f16` plans use cooperative matrices ([`Caps::matrix`]), an experimental feature of
     /// wgpu.
     pub matrices: bool,
+    /// Whether other plans may write the memory of activations between runs, so that it is not as this plan left it.
+    pub reused_memory: bool,
 }
 
 /// Kernel choices forced wherever they apply. For tests and measurements only.

@@ -52,6 +52,7 @@ impl Plan {
             io: io.clone(),
             variables: variables.clone(),
             precision: target.options.precision,
+            reused_memory: target.options.reused_memory,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
             let first_weights = plan.weights.len();
@@ -273,9 +274,13 @@ fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
 struct Tensors {
     items: Vec<Item>,
     of_value: HashMap<ValueId, usize>,
+    /// The value of each item; `None` for scratch.
+    values: Vec<Option<ValueId>>,
     of_scratch: HashMap<(usize, usize), usize>,
     bytes: Vec<u64>,
     precision: Precision,
+    /// Whether other plans write the memory between runs.
+    reused: bool,
 }
 
 impl Tensors {
@@ -285,14 +290,17 @@ impl Tensors {
         let mut t = Self {
             items: vec![],
             of_value: HashMap::new(),
+            values: vec![],
             of_scratch: HashMap::new(),
             bytes: vec![],
             precision: target.options.precision,
+            reused: target.options.reused_memory,
         };
         for (i, node) in graph.nodes().iter().enumerate() {
             for &v in node.outputs.iter().filter(|&&v| !is_io(v)) {
                 let bytes = graph.value(v).desc.bytes(target.options.precision);
                 t.of_value.insert(v, t.items.len());
+                t.values.push(Some(v));
                 let texture = target.options.storage != TensorStorage::Buffers
                     && value_is_texture(graph, lowered, v, bytes, target);
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], texture });
@@ -307,6 +315,7 @@ impl Tensors {
             let scratch = lowered.get(i).map_or(&[][..], |l| &l.scratch);
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
+                t.values.push(None);
                 // Written and read within the node, so it never shares a buffer with other tensors of the node.
                 let texture = lowered.get(i).is_some_and(|l| scratch_is_texture(l, k, bytes, target));
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], texture });
@@ -331,8 +340,8 @@ impl Tensors {
     }
 
     /// Whether the halo of `v` must be cleared before `v` is written: some node reads it, and another tensor whose halo
-    /// lies elsewhere uses the same memory at another time. New buffers are zero, so a tensor with memory of its own
-    /// needs no clearing.
+    /// lies elsewhere uses the same memory at another time, or other plans do. New buffers are zero, so a tensor with memory
+    /// of its own needs no clearing.
     fn needs_clean_halo(&self, graph: &Graph, v: ValueId, places: &[Place]) -> bool {
         let desc = graph.value(v).desc;
         let Some(&item) = self.of_value.get(&v) else { return false };
@@ -340,11 +349,14 @@ impl Tensors {
         if desc.layout != Layout::Blocked || !graph.nodes().iter().any(read) {
             return false;
         }
+        if self.reused {
+            return true;
+        }
         let layout = BlockedLayout::new(desc.shape);
         let plane_bytes = (layout.plane * LANES) as u64 * self.precision.bytes();
         let (place, bytes) = (places[item], self.items[item].bytes);
         let coincides = |other: usize| {
-            let shape = self.of_value.iter().find(|o| *o.1 == other).map(|o| graph.value(*o.0).desc);
+            let shape = self.values[other].map(|v| graph.value(v).desc);
             let same = |d: TensorDesc| d.layout == Layout::Blocked && BlockedLayout::new(d.shape).same_planes(&layout);
             shape.is_some_and(same) && places[other].offset.abs_diff(place.offset) % plane_bytes == 0
         };

@@ -28,12 +28,6 @@ impl Item {
     fn lives_with(&self, other: &Item) -> bool {
         self.first <= other.last && other.first <= self.last
     }
-
-    /// Whether some node needs them in different buffers.
-    fn clashes(&self, other: &Item) -> bool {
-        let meet = |a: &[usize], b: &[usize]| a.iter().any(|n| b.contains(n));
-        meet(&self.written, &other.read) || meet(&self.read, &other.written) || meet(&self.written, &other.written)
-    }
 }
 
 /// Where an item is placed.
@@ -52,89 +46,181 @@ const COMPARISONS: usize = 300_000_000;
 /// slot, which the device will reject. `textures` is the kind of texture slots.
 ///
 /// Items are placed one by one, largest first, each where the total grows least. A bounded search then tries other
-/// orders of the large items and keeps the best.
+/// orders of the large items and keeps the best; small items fill gaps in any order.
 pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
-    let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let min = largest_live_set(items);
-    let mut best = place_in_order(items, &order, limit, textures);
+    let relations = Relations::new(items);
+    let mut whole = Placement::default();
+    whole.fill(items, &relations, &order, limit, textures, u64::MAX);
+    // Within 1% of the lower bound.
+    let near = min + min / 100;
+    let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
+    if large < 2 || whole.total <= near {
+        return (whole.places, whole.slots);
+    }
     // A linear congruential generator, for the same plan every time.
     let mut state = 1u64;
     let mut below = |n: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n.max(1)
     };
-    // Small items fill gaps in any order.
-    let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
-    for _ in 0..ROUNDS.min(COMPARISONS / (items.len() * items.len()).max(1)) {
-        // Within 1% of the lower bound.
-        if large < 2 || total(&best.1) <= min + min / 100 {
+    let mut best = order[..large].to_vec();
+    let mut placed = Placement::default();
+    placed.fill(items, &relations, &best, limit, textures, u64::MAX);
+    let mut least = placed.total;
+    let mut other = best.clone();
+    for _ in 0..ROUNDS.min(COMPARISONS / (large * large)) {
+        if least <= near {
             break;
         }
-        let mut other = order.clone();
+        other.clone_from(&best);
         for _ in 0..1 + below(3) {
-            let from = below(large);
-            let item = other.remove(from);
-            other.insert(below(large), item);
+            let (from, to) = (below(large), below(large));
+            match from <= to {
+                true => other[from..=to].rotate_left(1),
+                false => other[to..=from].rotate_right(1),
+            }
         }
-        let placed = place_in_order(items, &other, limit, textures);
-        if total(&placed.1) <= total(&best.1) {
-            (best, order) = (placed, other);
+        if placed.fill(items, &relations, &other, limit, textures, least) {
+            least = placed.total;
+            std::mem::swap(&mut best, &mut other);
         }
     }
-    best
+    order[..large].copy_from_slice(&best);
+    placed.fill(items, &relations, &order, limit, textures, u64::MAX);
+    let best = if placed.total <= whole.total { placed } else { whole };
+    (best.places, best.slots)
 }
 
-/// Places the items in the given order.
-fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
-    let mut slots: Vec<Slot> = Vec::new();
-    let mut members: Vec<Vec<usize>> = Vec::new();
-    let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
-    for &i in order {
-        let item = &items[i];
-        let kind = if item.texture { textures } else { SlotKind::Buffer };
-        // (growth, slot, offset)
-        let mut best = (item.bytes, slots.len(), 0);
-        for (s, &Slot { bytes: size, kind: other }) in slots.iter().enumerate() {
-            let excludes = |&m: &usize| match kind {
-                SlotKind::Buffer => items[m].clashes(item),
-                SlotKind::Texture => items[m].clashes(item) || items[m].lives_with(item),
-                SlotKind::Aliased => false,
-            };
-            if kind != other || members[s].iter().any(excludes) {
-                continue;
-            }
-            let mut busy: Vec<(u64, u64)> = members[s]
-                .iter()
-                .filter(|&&m| items[m].lives_with(item))
-                .map(|&m| (places[m].offset, places[m].offset + items[m].bytes))
-                .collect();
-            busy.sort_unstable();
-            let mut offset = 0;
-            for (from, to) in busy {
-                if offset + item.bytes <= from {
-                    break;
+/// For every item the others that clash with it, and those alive together with it, as bits.
+struct Relations {
+    /// 64-bit words per item.
+    words: usize,
+    clashes: Vec<u64>,
+    lives: Vec<u64>,
+}
+
+impl Relations {
+    fn new(items: &[Item]) -> Self {
+        let words = items.len().div_ceil(64);
+        let (mut clashes, mut lives) = (vec![0; words * items.len()], vec![0; words * items.len()]);
+        let set = |bits: &mut [u64], i: usize, j: usize| bits[i * words + j / 64] |= 1 << (j % 64);
+        // The items that each node touches.
+        let nodes = items.iter().flat_map(|i| i.written.iter().chain(&i.read)).max().map_or(0, |&n| n + 1);
+        let (mut written, mut read) = (vec![Vec::new(); nodes], vec![Vec::new(); nodes]);
+        for (i, item) in items.iter().enumerate() {
+            item.written.iter().for_each(|&n| written[n].push(i));
+            item.read.iter().for_each(|&n| read[n].push(i));
+            items.iter().enumerate().filter(|(_, o)| item.lives_with(o)).for_each(|(j, _)| set(&mut lives, i, j));
+        }
+        for (written, read) in written.iter().zip(&read) {
+            for &w in written {
+                for &other in written.iter().chain(read) {
+                    set(&mut clashes, w, other);
+                    set(&mut clashes, other, w);
                 }
-                offset = offset.max(to);
-            }
-            let growth = (offset + item.bytes).saturating_sub(size);
-            // At equal growth, sharing a slot is better: later items may overlap both.
-            let joins = kind == SlotKind::Aliased && growth == best.0 && best.1 == slots.len();
-            if offset + item.bytes <= limit && (growth < best.0 || joins) {
-                best = (growth, s, offset);
             }
         }
-        let (_, slot, offset) = best;
-        if slot == slots.len() {
-            slots.push(Slot { bytes: 0, kind });
-            members.push(Vec::new());
-        }
-        slots[slot].bytes = slots[slot].bytes.max(offset + item.bytes);
-        members[slot].push(i);
-        places[i] = Place { slot, offset };
+        Self { words, clashes, lives }
     }
-    (places, slots)
+
+    fn clashes(&self, item: usize) -> &[u64] {
+        &self.clashes[item * self.words..][..self.words]
+    }
+
+    fn lives(&self, item: usize) -> &[u64] {
+        &self.lives[item * self.words..][..self.words]
+    }
+}
+
+/// Items in slots. Filled again and again, so it keeps its memory.
+#[derive(Default)]
+struct Placement {
+    places: Vec<Place>,
+    slots: Vec<Slot>,
+    /// Bytes of all slots.
+    total: u64,
+    /// The items of each slot, as bits.
+    members: Vec<u64>,
+    /// Byte ranges that are taken while the item lives.
+    busy: Vec<(u64, u64)>,
+}
+
+impl Placement {
+    /// Places the items in the given order. Stops, and returns `false`, once the slots exceed `most` bytes.
+    fn fill(
+        &mut self,
+        items: &[Item],
+        relations: &Relations,
+        order: &[usize],
+        limit: u64,
+        textures: SlotKind,
+        most: u64,
+    ) -> bool {
+        let words = relations.words;
+        self.places.clear();
+        self.places.resize(items.len(), Place { slot: 0, offset: 0 });
+        self.slots.clear();
+        self.members.clear();
+        self.total = 0;
+        for &i in order {
+            let item = &items[i];
+            let kind = if item.texture { textures } else { SlotKind::Buffer };
+            let (clashes, lives) = (relations.clashes(i), relations.lives(i));
+            // (growth, slot, offset)
+            let mut best = (item.bytes, self.slots.len(), 0);
+            for (s, &Slot { bytes: size, kind: other }) in self.slots.iter().enumerate() {
+                let members = &self.members[s * words..][..words];
+                let excluded = |m: u64, clash: u64, live: u64| match kind {
+                    SlotKind::Buffer => m & clash != 0,
+                    SlotKind::Texture => m & (clash | live) != 0,
+                    SlotKind::Aliased => false,
+                };
+                if kind != other || (0..words).any(|w| excluded(members[w], clashes[w], lives[w])) {
+                    continue;
+                }
+                self.busy.clear();
+                for (w, (member, live)) in members.iter().zip(lives).enumerate() {
+                    let mut both = member & live;
+                    while both != 0 {
+                        let m = w * 64 + both.trailing_zeros() as usize;
+                        self.busy.push((self.places[m].offset, self.places[m].offset + items[m].bytes));
+                        both &= both - 1;
+                    }
+                }
+                self.busy.sort_unstable();
+                let mut offset = 0;
+                for &(from, to) in &self.busy {
+                    if offset + item.bytes <= from {
+                        break;
+                    }
+                    offset = offset.max(to);
+                }
+                let growth = (offset + item.bytes).saturating_sub(size);
+                // At equal growth, sharing a slot is better: later items may overlap both.
+                let joins = kind == SlotKind::Aliased && growth == best.0 && best.1 == self.slots.len();
+                if offset + item.bytes <= limit && (growth < best.0 || joins) {
+                    best = (growth, s, offset);
+                }
+            }
+            let (_, slot, offset) = best;
+            if slot == self.slots.len() {
+                self.slots.push(Slot { bytes: 0, kind });
+                self.members.resize(self.members.len() + words, 0);
+            }
+            let end = offset + item.bytes;
+            self.total += end.saturating_sub(self.slots[slot].bytes);
+            self.slots[slot].bytes = self.slots[slot].bytes.max(end);
+            self.members[slot * words + i / 64] |= 1 << (i % 64);
+            self.places[i] = Place { slot, offset };
+            if self.total > most {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// Bytes alive at each of `nodes` nodes.
@@ -152,6 +238,12 @@ pub(super) fn largest_live_set(items: &[Item]) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Whether some node needs them in different buffers.
+    fn clash(a: &Item, b: &Item) -> bool {
+        let meet = |a: &[usize], b: &[usize]| a.iter().any(|n| b.contains(n));
+        meet(&a.written, &b.read) || meet(&a.read, &b.written) || meet(&a.written, &b.written)
+    }
 
     fn chain(sizes: &[u64]) -> Vec<Item> {
         // Item i is written by node i and read by node i + 1.
@@ -201,7 +293,7 @@ mod tests {
                 prop_assert_eq!(slots[places[i].slot].kind, if a.texture { kind } else { SlotKind::Buffer });
                 prop_assert!(aliased || !(a.texture && places[i].offset > 0));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
-                    prop_assert!(aliased && a.texture || !a.clashes(b));
+                    prop_assert!(aliased && a.texture || !clash(a, b));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
                     prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
                 }

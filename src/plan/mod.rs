@@ -212,6 +212,9 @@ pub struct Plan {
     pub dispatches: Vec<PlannedDispatch>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
+    /// Whether other plans may write the slots between runs: halos are cleared in every run.
+    #[serde(default)]
+    pub reused_memory: bool,
     /// Bytes of activations and scratch alive while each node runs.
     pub live: Vec<u64>,
     /// Memory totals.

@@ -1,9 +1,10 @@
 //! Device memory of a session: buffers, and the storage textures that replace some of them.
 
+use super::scratch::Scratch;
 use crate::error::{Error, Result};
 use crate::gpu::{Alias, Gpu};
 use crate::kernel::texture_size;
-use crate::plan::{Plan, PlannedWeights, Resource, SlotKind};
+use crate::plan::{Plan, PlannedWeights, Resource, Slot, SlotKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -109,22 +110,34 @@ impl Texture {
 #[derive(Debug)]
 pub(super) enum Memory {
     Buffer(wgpu::Buffer),
+    /// A buffer that other sessions use too, larger than the slot perhaps.
+    Shared(wgpu::Buffer),
     Texture(Texture),
     /// A buffer to write, and textures over the ranges of it that are read.
     Aliased(wgpu::Buffer, BTreeMap<(u64, u64), wgpu::TextureView>),
 }
 
 impl Memory {
-    /// Slot `index` of a plan.
-    pub(super) fn slot(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
-        let slot = &plan.slots[index];
-        match slot.kind {
-            SlotKind::Buffer => {}
-            SlotKind::Texture => return Ok(Self::Texture(Texture::new(gpu, "slot", slot.bytes)?)),
-            SlotKind::Aliased => return Self::aliased(gpu, plan, index),
-        }
-        let size = slot.bytes.max(16).div_ceil(4) * 4;
-        Ok(Self::Buffer(gpu.buffer("slot", size, wgpu::BufferUsages::STORAGE)?))
+    /// The slots of a plan. Buffers are taken from `scratch` if it is given; a plan for memory of its own has none.
+    pub(super) fn slots(gpu: &Gpu, plan: &Plan, scratch: Option<&Scratch>) -> Result<Vec<Self>> {
+        let size = |bytes: u64| bytes.max(16).div_ceil(4) * 4;
+        let shared = match scratch.filter(|_| plan.reused_memory) {
+            Some(scratch) => {
+                let buffers = plan.slots.iter().filter(|s| s.kind == SlotKind::Buffer);
+                scratch.take(gpu, &buffers.map(|s| size(s.bytes)).collect::<Vec<_>>())?
+            }
+            None => Vec::new(),
+        };
+        let mut shared = shared.into_iter();
+        let slot = |(index, slot): (usize, &Slot)| match slot.kind {
+            SlotKind::Texture => Ok(Self::Texture(Texture::new(gpu, "slot", slot.bytes)?)),
+            SlotKind::Aliased => Self::aliased(gpu, plan, index),
+            SlotKind::Buffer => match shared.next() {
+                Some(buffer) => Ok(Self::Shared(buffer)),
+                None => Ok(Self::Buffer(gpu.buffer("slot", size(slot.bytes), wgpu::BufferUsages::STORAGE)?)),
+            },
+        };
+        plan.slots.iter().enumerate().map(slot).collect()
     }
 
     /// A slot with a texture for every range that a kernel reads, filled with zeros.
@@ -158,7 +171,7 @@ impl Memory {
                 Some(view) if !writes => wgpu::BindingResource::TextureView(view),
                 _ => bind(buffer, offset, size),
             },
-            Self::Buffer(buffer) => bind(buffer, offset, size),
+            Self::Buffer(buffer) | Self::Shared(buffer) => bind(buffer, offset, size),
         }
     }
 
@@ -166,6 +179,7 @@ impl Memory {
         match self {
             Self::Buffer(buffer) | Self::Aliased(buffer, _) => buffer.size(),
             Self::Texture(texture) => texture.bytes(),
+            Self::Shared(_) => 0,
         }
     }
 }

@@ -1,17 +1,21 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod budget;
 mod matrices;
 mod memory;
 mod overflow;
 mod pending;
 mod pool;
 mod profile;
+mod recording;
 mod recovery;
+mod scratch;
 mod transfer;
 mod upload;
 
 pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
+pub use budget::{Budget, EncodeProgress};
 #[cfg(not(target_arch = "wasm32"))]
 pub use matrices::with_matrices;
 pub use matrices::with_matrices_async;
@@ -19,7 +23,9 @@ use memory::{Arena, Memory, Weights, bind};
 pub use pending::Pending;
 pub use pool::WeightPool;
 pub use profile::Profile;
+pub use recording::{Readback, Recording};
 pub use recovery::Recovery;
+pub use scratch::Scratch;
 
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -84,16 +90,18 @@ impl Session {
         plan: Plan,
         stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Self> {
-        Self::new_sharing(gpu, plan, stored, &WeightPool::default()).await
+        Self::new_sharing(gpu, plan, stored, &WeightPool::default(), None).await
     }
 
-    /// [`Self::new_async`] with weights in a pool of the model on this device. Its [`Self::device_bytes`] count the weights that
-    /// it is the first to upload.
+    /// [`Self::new_async`] with weights in a pool of the model on this device, and activations in memory that other sessions use
+    /// too, if the plan was made with [`PlanOptions::reused_memory`](crate::kernel::PlanOptions::reused_memory). Its
+    /// [`Self::device_bytes`] count the weights that it is the first to upload, and no shared activations.
     pub async fn new_sharing(
         gpu: &Gpu,
         plan: Plan,
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
         pool: &WeightPool,
+        scratch: Option<&Scratch>,
     ) -> Result<Self> {
         gpu.check_device("preparing a session")?;
         let shared = pool.find(&plan);
@@ -110,7 +118,7 @@ impl Session {
             let uniforms =
                 Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes)?;
             let buffer = |label: &str, size: u64, usage| gpu.buffer(label, size.max(16).div_ceil(4) * 4, usage);
-            let slots = (0..plan.slots.len()).map(|i| Memory::slot(gpu, &plan, i)).collect::<Result<_>>()?;
+            let slots = Memory::slots(gpu, &plan, scratch)?;
             let io = plan.io.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
                 let buffer = buffer(&p.names[0], p.bytes(), usage | copy)?;
@@ -163,8 +171,8 @@ impl Session {
             (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
         });
         session.bind_groups = bound.await?;
-        // What is lost on the way may have failed silently.
-        gpu.check_device("preparing a session")?;
+        // Sends the uploads, so that the device gives their memory back, and finds out whether it was lost on the way.
+        gpu.wait_async(gpu.submit_named("uploads", [])).await?;
         pool.add(&session.plan, &session.weights);
         Ok(session)
     }
@@ -278,18 +286,25 @@ impl Session {
     /// Writes an input, NCHW.
     pub fn write(&self, name: &str, data: &[f32]) -> Result<()> {
         let io_binding = self.io_binding(name)?;
+        self.check_input(io_binding, name, data.len())?;
+        let to = &self.io[io_binding];
+        transfer::write(&self.gpu, name, &to.buffer, to.offset, bytemuck::cast_slice(data))
+    }
+
+    /// Checks that so many elements can be written to an input.
+    fn check_input(&self, io_binding: usize, name: &str, len: usize) -> Result<()> {
         let (p, b) = (&self.plan.io[io_binding], &self.io[io_binding]);
-        if !p.is_input {
-            return Err(Error::invalid(format!("input `{name}`"), "is an output"));
-        }
-        if data.len() != p.desc.shape.len() {
-            let reason = format!("{} elements, shape {} has {}", data.len(), p.desc.shape, p.desc.shape.len());
-            return Err(Error::invalid(format!("input `{name}`"), reason));
-        }
-        if b.foreign && !b.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
-            return Err(Error::invalid(format!("input `{name}`"), "is bound to a buffer without COPY_DST usage"));
-        }
-        transfer::write(&self.gpu, name, &b.buffer, b.offset, bytemuck::cast_slice(data))
+        let shape = p.desc.shape;
+        let reason = if !p.is_input {
+            "is an output".into()
+        } else if len != shape.len() {
+            format!("{len} elements, shape {shape} has {}", shape.len())
+        } else if b.foreign && !b.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+            "is bound to a buffer without COPY_DST usage".into()
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(format!("input `{name}`"), reason))
     }
 
     /// Records the whole plan into a command encoder of the caller, who submits it. It is one submission: for a network that
@@ -309,9 +324,12 @@ impl Session {
     /// Records some of a run's dispatches into a pass. Those of one run must follow each other in order, and no other run may
     /// come between them.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, dispatches: Range<usize>) {
+        let first = dispatches.start;
         for i in dispatches {
             let [x, y, z] = self.plan.dispatches[i].workgroups;
-            pass.set_pipeline(&self.pipelines[i].pipeline);
+            if i == first || !Arc::ptr_eq(&self.pipelines[i], &self.pipelines[i - 1]) {
+                pass.set_pipeline(&self.pipelines[i].pipeline);
+            }
             pass.set_bind_group(0, &self.bind_groups[i], &[]);
             pass.dispatch_workgroups(x, y, z);
         }

@@ -33,6 +33,20 @@ impl WeightPool {
         plan.weights.iter().map(place).collect()
     }
 
+    /// Bytes of the weights of plans of one model that are not uploaded.
+    pub fn missing(&self, plans: &[Plan]) -> u64 {
+        let mut counted: Vec<(&[PlannedParameter], &PlannedWeights)> = Vec::new();
+        for plan in plans {
+            for (weights, place) in plan.weights.iter().zip(self.find(plan)) {
+                let one = (&plan.parameters[..], weights);
+                if place.is_none() && !counted.contains(&one) {
+                    counted.push(one);
+                }
+            }
+        }
+        counted.iter().map(|(_, weights)| weights.bytes()).sum()
+    }
+
     /// Adds what `find` did not have.
     pub(super) fn add(&self, plan: &Plan, weights: &Weights) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);

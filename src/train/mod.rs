@@ -14,6 +14,7 @@ mod config;
 mod crop;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod dataset;
+mod encode;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub mod evaluate;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]

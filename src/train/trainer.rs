@@ -1,5 +1,6 @@
 //! Training on a device, where parameters, running statistics and the optimiser's moments stay.
 
+use super::encode::Encoded;
 use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -20,11 +21,12 @@ use std::collections::{BTreeMap, VecDeque};
 pub struct Trainer {
     /// The step, to be planned again on another device.
     graph: Graph,
-    session: Session,
-    options: StepOptions,
+    pub(super) session: Session,
+    pub(super) options: StepOptions,
     /// Names of the checkpoint's tensors: parameters and running statistics.
     parameters: Vec<String>,
     pending: VecDeque<(u64, Pending)>,
+    pub(super) encoded: Encoded,
 }
 
 /// The loss of a finished step.
@@ -72,7 +74,8 @@ impl Trainer {
         // The loss may not depend on all parameters; the plan has no variable for the others.
         let trained: Vec<String> =
             parameters.into_iter().filter(|p| session.plan().variables.iter().any(|s| s.name == *p)).collect();
-        Ok(Self { graph, session, options, parameters: trained, pending: VecDeque::new() })
+        let encoded = Encoded::default();
+        Ok(Self { graph, session, options, parameters: trained, pending: VecDeque::new(), encoded })
     }
 
     /// The plan of a step.
@@ -103,6 +106,7 @@ impl Trainer {
         inputs: &[(&str, &[f32])],
         hyper: &Hyper,
     ) -> Result<Option<StepLoss>> {
+        self.check_idle()?;
         for (name, data) in inputs {
             self.session.write(name, data)?;
         }
@@ -149,6 +153,7 @@ impl Trainer {
     }
 
     async fn states<'a>(&self, names: impl Iterator<Item = &'a String>) -> Result<BTreeMap<String, HostTensor>> {
+        self.check_idle()?;
         let mut states = BTreeMap::new();
         for name in names {
             states.insert(name.clone(), self.session.read_state_async(name).await?);
@@ -158,7 +163,7 @@ impl Trainer {
 
     /// Goes on with another device after [`Error::DeviceLost`], from the tensors of [`Trainer::weights`] and
     /// [`Trainer::optimiser_state`] as they were last read, or as a checkpoint has them. Steps in flight are lost: repeat those
-    /// since then. On an error nothing has changed.
+    /// since then, and [`Trainer::measure`] before a budget in milliseconds. On an error nothing has changed.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn recover(&mut self, gpu: &Gpu, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
         block_on(self.recover_async(gpu, tensors))
@@ -171,11 +176,13 @@ impl Trainer {
         let stored = |name: &str, _: &[usize]| tensors.get(name).cloned().ok_or_else(|| missing(name));
         self.session = Session::new_async(gpu, plan, stored).await?;
         self.pending.clear();
+        self.encoded = Encoded::default();
         Ok(())
     }
 
     /// Restores the tensors of [`Trainer::weights`] and [`Trainer::optimiser_state`]. Errors if one is missing.
     pub fn restore(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
+        self.check_idle()?;
         for state in &self.session.plan().variables {
             let missing = || Error::ParameterMissing { key: state.name.clone(), nearest: None };
             self.session.write_state(&state.name, tensors.get(&state.name).ok_or_else(missing)?)?;

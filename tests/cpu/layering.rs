@@ -50,7 +50,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 
 /// Crates that only some modules may use.
 const CRATES: &[(&str, &[&str])] = &[
-    ("wgpu", &["gpu", "session", "frame", "testing", "lib", "cli/devices"]),
+    ("wgpu", &["gpu", "session", "frame", "train/encode", "testing", "lib", "cli/devices"]),
     ("ash", &["gpu/driver"]),
     ("naga", &["kernel"]),
     ("gif", &["infer"]),

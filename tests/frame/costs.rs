@@ -82,3 +82,47 @@ fn costs() {
     let progress = frame.encode_some(&mut encoder, Budget::Milliseconds(8.0)).unwrap();
     println!("in 8 ms: {progress:?}");
 }
+
+/// What planning takes, in milliseconds, the median of 5: on this device, and on one with WebGPU's default limits.
+#[test]
+#[ignore = "a measurement"]
+fn planning() {
+    use unet_wgpu::low_level::graph::Graph;
+    use unet_wgpu::low_level::kernel::{Caps, Target};
+    use unet_wgpu::low_level::model::{Architecture, parse};
+    let Some(host) = Host::open(true) else { return };
+    let graph = |architecture: &dyn Architecture, size| whole_graph(architecture, 1, size, size).unwrap();
+    let built_in = ["nuclei", "nuclei-unet++", "nuclei-unet3+"];
+    let mut networks: Vec<(String, Graph)> =
+        built_in.map(|name| (format!("{name}, 512"), graph(&*Model::open(name).unwrap().architecture, 512))).into();
+    for (name, config, size) in [
+        ("unet", serde_json::json!({"width": 64, "padding": "valid"}), 572),
+        ("unet", serde_json::json!({"width": 64, "padding": "same"}), 256),
+        ("unet", serde_json::json!({"width": 16, "padding": "same"}), 256),
+        ("unet++", serde_json::json!({"width": 32}), 256),
+        ("unet3+", serde_json::json!({"width": 64}), 256),
+    ] {
+        networks.push((format!("{name} {config}, {size}"), graph(&*parse(name, &config).unwrap(), size)));
+    }
+    let targets = [host.gpu.target().clone(), Target::from(Caps::default())];
+    for (name, graph) in networks {
+        for (target, device) in targets.iter().zip(["this device", "default limits"]) {
+            let rewritten = rewrite::optimise(&graph, target).unwrap();
+            let plan = Plan::new(&rewritten, target).unwrap();
+            let [rewriting, planning, _] = median(|| {
+                let start = Instant::now();
+                let rewritten = rewrite::optimise(&graph, target).unwrap();
+                let rewriting = since(start) / 1e3;
+                let start = Instant::now();
+                let _ = Plan::new(&rewritten, target).unwrap();
+                [rewriting, since(start) / 1e3, 0.0]
+            });
+            let memory = plan.memory;
+            println!(
+                "{name}, {device}: rewriting {rewriting:.2}, planning {planning:.2} ms, {} dispatches, slots / live {:.3}",
+                plan.dispatches.len(),
+                memory.slots as f64 / memory.live as f64
+            );
+        }
+    }
+}

@@ -20,12 +20,11 @@ fn red(i: usize) -> u8 {
 
 /// The raw pixels that a network of `channels` channels gets from an image in a texture.
 fn raw(host: &Host, format: F, texels: &[u8], channels: usize) -> Vec<f32> {
-    let options = FrameOptions {
-        size: [H + 3, W + 7],
-        exact: vec![],
-        input: PixelFormat::of_texture(format).unwrap(),
-        outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-    };
+    let options = FrameOptions::new(
+        [H + 3, W + 7],
+        PixelFormat::of_texture(format).unwrap(),
+        vec![OutputRequest::buffer(FrameOutput::Logits)],
+    );
     let mut frame = FrameModel::new(&host.gpu, nothing(channels, Normalisation::None)).prepare(&options).unwrap();
     let texture = host.texture(format, W, H, texels);
     let output = host.buffer(&[], W * H * channels * 4);
@@ -96,12 +95,11 @@ fn buffers_are_read_with_their_strides() {
             Strides { row: (w * channels).next_multiple_of(4), pixel: channels, channel: 1 },
             Strides::planar(w.next_multiple_of(4), h),
         ];
-        let options = FrameOptions {
-            size: [H, W],
-            exact: vec![],
-            input: PixelFormat::new(sample, channels),
-            outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-        };
+        let options = FrameOptions::new(
+            [H, W],
+            PixelFormat::new(sample, channels),
+            vec![OutputRequest::buffer(FrameOutput::Logits)],
+        );
         let model = nothing(channels, Normalisation::None);
         let mut frame = FrameModel::new(&host.gpu, model).prepare(&options).unwrap();
         for (number, s) in strides.into_iter().enumerate() {
@@ -144,12 +142,11 @@ fn buffers_are_read_with_their_strides() {
 fn a_rectangle_may_begin_inside_a_word() {
     let Some(host) = Host::open(true) else { return };
     let (w, h, stride) = (256, 8, 300);
-    let options = FrameOptions {
-        size: [h, w],
-        exact: vec![],
-        input: PixelFormat::new(SampleFormat::U8, 1),
-        outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-    };
+    let options = FrameOptions::new(
+        [h, w],
+        PixelFormat::new(SampleFormat::U8, 1),
+        vec![OutputRequest::buffer(FrameOutput::Logits)],
+    );
     let mut frame = FrameModel::new(&host.gpu, nothing(1, Normalisation::None)).prepare(&options).unwrap();
     let samples: Vec<u8> = (0..stride * h).map(|i| (i * 7 % 253) as u8).collect();
     let (input, output) = (host.buffer(&samples, 0), host.buffer(&[], w * h * 4));
@@ -188,12 +185,7 @@ fn results_agree_in_every_format() {
     let mut requests: Vec<_> = outputs.iter().map(|o| OutputRequest::texture(o.0)).collect();
     requests.extend(outputs[..4].iter().map(|o| OutputRequest::buffer(o.0)));
     requests.push(OutputRequest::buffer(FrameOutput::Logits));
-    let options = FrameOptions {
-        size: [h, w],
-        exact: vec![],
-        input: PixelFormat::of_texture(F::Rgba8Unorm).unwrap(),
-        outputs: requests.clone(),
-    };
+    let options = FrameOptions::new([h, w], PixelFormat::of_texture(F::Rgba8Unorm).unwrap(), requests.clone());
     let mut frame = FrameModel::new(&host.gpu, model.clone()).prepare(&options).unwrap();
     let textures: Vec<_> = outputs.iter().map(|o| host.target(o.1, w + 6, h + 4)).collect();
     let buffers: Vec<_> = requests[6..]
@@ -258,12 +250,11 @@ fn results_agree_in_every_format() {
 #[test]
 fn what_does_not_fit_is_an_error() {
     let Some(host) = Host::open(true) else { return };
-    let options = FrameOptions {
-        size: [16, 24],
-        exact: vec![],
-        input: PixelFormat::of_texture(F::R8Unorm).unwrap(),
-        outputs: vec![OutputRequest::texture(FrameOutput::Mask)],
-    };
+    let options = FrameOptions::new(
+        [16, 24],
+        PixelFormat::of_texture(F::R8Unorm).unwrap(),
+        vec![OutputRequest::texture(FrameOutput::Mask)],
+    );
     let model = nothing(1, Normalisation::Unit);
     let frames = FrameModel::new(&host.gpu, model);
     let mut frame = frames.prepare(&options).unwrap();
@@ -314,12 +305,11 @@ fn no_index_is_out_of_bounds() {
     for (format, texel) in [(F::R8Unorm, 1), (F::R32Float, 4), (F::Rgba16Float, 8)] {
         for rule in &rules {
             let run = |gpu: &unet_wgpu::Gpu| {
-                let options = FrameOptions {
-                    size: [H, W],
-                    exact: vec![],
-                    input: PixelFormat::of_texture(format).unwrap(),
-                    outputs: outputs.map(OutputRequest::buffer).to_vec(),
-                };
+                let options = FrameOptions::new(
+                    [H, W],
+                    PixelFormat::of_texture(format).unwrap(),
+                    outputs.map(OutputRequest::buffer).to_vec(),
+                );
                 let channels = if texel == 8 { 3 } else { 1 };
                 let mut frame = FrameModel::new(gpu, nothing(channels, rule.clone())).prepare(&options).unwrap();
                 let value = |i: usize| if i % 101 == 7 { f32::NAN } else { (i * i % 253) as f32 * 0.5 };

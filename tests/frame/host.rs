@@ -23,12 +23,11 @@ impl Host {
     /// A device with what is recommended for `nuclei`, or with default limits and no feature.
     pub(crate) fn open(recommended: bool) -> Option<Self> {
         let adapter = adapter()?;
-        let options = FrameOptions {
-            size: [256, 256],
-            exact: vec![],
-            input: PixelFormat::of_texture(wgpu::TextureFormat::R8Unorm).unwrap(),
-            outputs: vec![OutputRequest::texture(FrameOutput::Mask)],
-        };
+        let options = FrameOptions::new(
+            [256, 256],
+            PixelFormat::of_texture(wgpu::TextureFormat::R8Unorm).unwrap(),
+            vec![OutputRequest::texture(FrameOutput::Mask)],
+        );
         let needed = requirements(&adapter, &Model::open("nuclei").unwrap(), &options).unwrap();
         let mut descriptor = if recommended { needed.descriptor() } else { wgpu::DeviceDescriptor::default() };
         if recommended {

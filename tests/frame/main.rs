@@ -5,8 +5,10 @@ mod allocations;
 mod costs;
 mod formats;
 mod host;
+mod memory;
 mod parts;
 mod statistics;
+mod training;
 
 use host::{Host, blobs};
 use unet_wgpu::Model;
@@ -17,7 +19,7 @@ use unet_wgpu::low_level::infer::{Image, Pixels, Tileability};
 use wgpu::TextureFormat as F;
 
 fn nuclei_options(size: usize, outputs: Vec<OutputRequest>) -> FrameOptions {
-    FrameOptions { size: [size, size], exact: vec![], input: PixelFormat::of_texture(F::R8Unorm).unwrap(), outputs }
+    FrameOptions::new([size, size], PixelFormat::of_texture(F::R8Unorm).unwrap(), outputs)
 }
 
 /// One object for all sizes that the network rounds up to 256; the others in a frame of their own, with the same weights.

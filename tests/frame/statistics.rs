@@ -78,12 +78,11 @@ fn bytes_of(image: &Image) -> (SampleFormat, Vec<u8>) {
 fn difference(host: &Host, image: &Image, rule: &Normalisation) -> f32 {
     let (w, h, c) = (image.width(), image.height(), image.channels());
     let (sample, bytes) = bytes_of(image);
-    let options = FrameOptions {
-        size: [h + 5, w + 3],
-        exact: vec![],
-        input: PixelFormat::new(sample, c),
-        outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-    };
+    let options = FrameOptions::new(
+        [h + 5, w + 3],
+        PixelFormat::new(sample, c),
+        vec![OutputRequest::buffer(FrameOutput::Logits)],
+    );
     let mut frame = FrameModel::new(&host.gpu, nothing(c, rule.clone())).prepare(&options).unwrap();
     let (input, output) = (host.buffer(&bytes, 0), host.buffer(&[], w * h * c * 4));
     // Twice: the counts of a frame must not reach the next.
@@ -178,12 +177,8 @@ fn extreme_images_are_normalised_as_on_the_host() {
         }
         let flat = Image::new(50, 40, 1, Pixels::U8(vec![9; 2000])).unwrap();
         let (sample, bytes) = bytes_of(&flat);
-        let options = FrameOptions {
-            size: [40, 50],
-            exact: vec![],
-            input: PixelFormat::new(sample, 1),
-            outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-        };
+        let options =
+            FrameOptions::new([40, 50], PixelFormat::new(sample, 1), vec![OutputRequest::buffer(FrameOutput::Logits)]);
         let mut frame = FrameModel::new(&host.gpu, nothing(1, rule.clone())).prepare(&options).unwrap();
         let (input, output) = (host.buffer(&bytes, 0), host.buffer(&[1; 8000], 0));
         let mut encoder = host.encoder();
@@ -206,12 +201,11 @@ fn values_that_are_not_finite_count_as_zero() {
     for (i, v) in [(3, f32::NAN), (50, f32::INFINITY), (51, f32::NEG_INFINITY), (692, -f32::NAN)] {
         (raw[i], filled[i]) = (v, 0.0);
     }
-    let options = FrameOptions {
-        size: [h, w],
-        exact: vec![],
-        input: PixelFormat::new(SampleFormat::F32, 1),
-        outputs: vec![OutputRequest::buffer(FrameOutput::Logits)],
-    };
+    let options = FrameOptions::new(
+        [h, w],
+        PixelFormat::new(SampleFormat::F32, 1),
+        vec![OutputRequest::buffer(FrameOutput::Logits)],
+    );
     let mut frame = FrameModel::new(&host.gpu, nothing(1, rule)).prepare(&options).unwrap();
     let mut run = |pixels: &[f32]| {
         let (input, output) = (host.buffer(bytemuck::cast_slice(pixels), 0), host.buffer(&[], w * h * 4));

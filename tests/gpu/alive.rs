@@ -152,7 +152,7 @@ fn all_is_refused(gpu: &Gpu) {
 fn frame_options() -> FrameOptions {
     let outputs = vec![OutputRequest::texture(FrameOutput::Mask)];
     let input = PixelFormat::of_texture(wgpu::TextureFormat::R8Unorm).unwrap();
-    FrameOptions { size: [32, 32], exact: vec![], input, outputs }
+    FrameOptions::new([32, 32], input, outputs)
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod instances;
 mod models;
 mod reading;
 mod scale;
+mod shards;
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -10,7 +10,7 @@ mod embed;
 #[test]
 fn embed_runs() {
     if gpu_or_skip().is_some() {
-        embed::run().unwrap();
+        embed::main().unwrap();
     }
 }
 

@@ -34,6 +34,14 @@ def whole(what: str, value: Any, least: int = 0) -> int:
     return number
 
 
+def signed(what: str, value: Any) -> int:
+    """A whole number that may be negative."""
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise invalid(what, f"{value!r} is not a whole number") from None
+
+
 def finite(what: str, value: Any) -> float | None:
     """A finite number, or None."""
     if value is None:

@@ -233,6 +233,7 @@ class Model:
         callback: Callable[[dict[str, Any]], object] | None = None,
         *,
         ground_truth: str = "labels",
+        ignore: int | None = None,
         out: str | os.PathLike[str] | None = None,
         resume: bool = False,
         init: str | os.PathLike[str] | Model | None = None,
@@ -255,6 +256,9 @@ class Model:
             False, the run saves and ends; what it raises ends it too.
         ground_truth : {"labels", "masks"}, default "labels"
             Whether `labels` number instances or hold class ids.
+        ignore : int, optional
+            The value of pixels without ground truth, such as -1 or 255: they count neither in the loss nor in the scores, so
+            that images may be labelled in part.
         out : path, optional
             The folder of the run, which gets config.toml, metrics, curves and checkpoints; it is needed for `resume`. By
             default a temporary one.
@@ -287,6 +291,7 @@ class Model:
             config,
             callback,
             ground_truth=ground_truth,
+            ignore=ignore,
             out=out,
             resume=resume,
             init=init,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _folder, _native
-from ._arguments import invalid, json_of
+from ._arguments import invalid, json_of, signed
 from ._device import prepare
 from ._model import Model
 from ._segment import model_of
@@ -27,6 +27,7 @@ def train(
     callback: Callable[[dict[str, Any]], object] | None,
     *,
     ground_truth: str,
+    ignore: int | None,
     out: str | os.PathLike[str] | None,
     resume: bool,
     init: Any,
@@ -35,6 +36,8 @@ def train(
     """:meth:`unet_wgpu.Model.train`."""
     options = dict(config or {})
     data = dict(options.pop("data", {}))
+    if ignore is not None:
+        data["ignore"] = signed("ignore", ignore)
     if resume and out is None:
         raise invalid("resume", "needs the folder of the run in `out`")
     with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as temporary:
@@ -52,7 +55,11 @@ def train(
         _run({**options, "data": data}, run, resume, init, device, callback)
         best = run / "best.safetensors"
         # Without an evaluation there is no best one.
-        return Model.open(best if best.exists() else run / "last.safetensors")
+        model = Model.open(best if best.exists() else run / "last.safetensors")
+        if out is None:
+            # The path will not exist.
+            model._name = "trained"
+        return model
 
 
 def _pairs(images: Iterable[Any], labels: Iterable[Any]) -> Iterator[tuple[Any, Any]]:

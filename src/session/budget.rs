@@ -1,26 +1,26 @@
-//! How much of a frame is recorded at once.
+//! How much of a run is recorded at once, in the encoder of an application.
 
-/// The part of a frame that one call records: at least one dispatch.
+/// The part of a frame, or of a training step, that one call records: at least one dispatch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// Everything that is left.
     All,
     /// That many dispatches.
     Dispatches(usize),
-    /// Dispatches that together take about as long as this, by the times of [`Frame::measure`](super::Frame::measure).
+    /// Dispatches that together take about as long as this, by measured times.
     Milliseconds(f64),
 }
 
-/// How far a frame is recorded.
+/// How far a frame or a training step is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameProgress {
+pub struct EncodeProgress {
     /// Dispatches recorded.
     pub done: usize,
-    /// Dispatches of the frame.
+    /// Dispatches in all.
     pub of: usize,
 }
 
-impl FrameProgress {
+impl EncodeProgress {
     /// Whether everything is recorded, the results included.
     pub const fn finished(&self) -> bool {
         self.done == self.of
@@ -29,7 +29,7 @@ impl FrameProgress {
 
 impl Budget {
     /// The first dispatch that is not recorded, of `of` from `done` on. `times` are those of all dispatches, in milliseconds.
-    pub(super) fn end(self, FrameProgress { done, of }: FrameProgress, times: &[f64]) -> usize {
+    pub(crate) fn end(self, EncodeProgress { done, of }: EncodeProgress, times: &[f64]) -> usize {
         let least = (done + 1).min(of);
         match self {
             Self::All => of,
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn budgets_are_kept_and_every_call_records_something() {
-        let at = |done| FrameProgress { done, of: 5 };
+        let at = |done| EncodeProgress { done, of: 5 };
         let times = [1.0, 2.0, 3.0, 0.5, 0.25];
         assert_eq!(Budget::All.end(at(2), &times), 5);
         assert_eq!(Budget::Dispatches(2).end(at(0), &times), 2);
