@@ -33,7 +33,7 @@ use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, Tens
 use std::collections::{BTreeSet, HashMap};
 #[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -42,8 +42,6 @@ use std::time::Duration;
 pub struct Gpu {
     inner: Arc<Inner>,
     target: Arc<Target>,
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has a limit of its own"))]
-    wait_limit: Duration,
 }
 
 #[derive(Debug)]
@@ -58,6 +56,8 @@ struct Inner {
     lost: Arc<Mutex<Option<String>>>,
     /// Number of our submissions that have finished.
     finished: Arc<AtomicU64>,
+    /// How long it may finish none of them while it is waited for, in milliseconds.
+    wait_limit: Arc<AtomicU64>,
     faults: Arc<faults::Faults>,
     #[cfg(not(target_arch = "wasm32"))]
     waiter: OnceLock<wait::Waiter>,
@@ -74,6 +74,7 @@ impl Inner {
             disk: OnceLock::new(),
             lost: Arc::default(),
             finished: Arc::default(),
+            wait_limit: Arc::new(wait::LIMIT_MS.into()),
             faults: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             waiter: OnceLock::new(),
@@ -82,9 +83,15 @@ impl Inner {
 
     /// The same device without its pipelines.
     fn again(&self) -> Self {
-        let Self { device, queue, info, lost, finished, faults, .. } = self;
-        let (lost, finished, faults) = (lost.clone(), finished.clone(), faults.clone());
-        Self { lost, finished, faults, ..Self::new(device.clone(), queue.clone(), info.clone()) }
+        let Self { device, queue, info, lost, finished, wait_limit, faults, .. } = self;
+        let (lost, finished, wait_limit) = (lost.clone(), finished.clone(), wait_limit.clone());
+        Self {
+            lost,
+            finished,
+            wait_limit,
+            faults: faults.clone(),
+            ..Self::new(device.clone(), queue.clone(), info.clone())
+        }
     }
 }
 
@@ -137,7 +144,7 @@ impl Gpu {
             });
         }
         let inner = Inner::new(device, queue, info);
-        Ok(Self { inner: Arc::new(inner), target: Arc::new(target), wait_limit: wait::LIMIT })
+        Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
     }
 
     /// The device.
@@ -222,12 +229,12 @@ impl Gpu {
         self.with_target(target)
     }
 
-    /// The same device, with another limit of waiting: a wait fails with [`Error::Timeout`] once the device has finished none of
-    /// our submissions for so long. Ten minutes without this call: a submission of ours is small, and software is slow. A
-    /// browser has a limit of its own.
-    #[must_use]
-    pub fn with_wait_limit(&self, limit: Duration) -> Self {
-        Self { wait_limit: limit, ..self.clone() }
+    /// Limits waiting for this device: a wait fails with [`Error::Timeout`] once the device has finished none of our submissions for
+    /// so long. Ten minutes without this call: a submission of ours is small, and software is slow. A browser has a limit of
+    /// its own.
+    pub fn set_wait_limit(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.inner.wait_limit.store(ms, Ordering::Relaxed);
     }
 
     /// What a cache file must match: adapter, driver, backend and version of this crate.

@@ -20,12 +20,13 @@ pub(super) use thread::Waiter;
 use super::Gpu;
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering;
+#[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
 #[cfg(not(target_arch = "wasm32"))]
 use thread::Failure;
 
-/// How long the device may finish nothing while it is waited for.
-pub(super) const LIMIT: Duration = Duration::from_secs(600);
+/// How long the device may finish nothing while it is waited for, milliseconds.
+pub(super) const LIMIT_MS: u32 = 600_000;
 
 /// Work submitted to the device.
 #[derive(Debug)]
@@ -82,15 +83,20 @@ impl Gpu {
     }
 
     #[cfg(not(target_arch = "wasm32"))]
+    fn wait_limit(&self) -> Duration {
+        Duration::from_millis(self.inner.wait_limit.load(Ordering::Relaxed))
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
     fn wait_for(&self, what: &str, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let outcome = thread::poll(self.device(), &submission, &self.inner.finished, self.wait_limit);
+        let outcome = thread::poll(self.device(), &submission, &self.inner.finished, self.wait_limit());
         outcome.map_err(|e| self.failed_wait(what, e))
     }
 
     #[cfg(not(target_arch = "wasm32"))]
     fn failed_wait(&self, what: &str, failure: Failure) -> Error {
         match failure {
-            Failure::Timeout => Error::Timeout { what: what.into(), limit: self.wait_limit },
+            Failure::Timeout => Error::Timeout { what: what.into(), limit: self.wait_limit() },
             Failure::Refused(reason) => self.lost(&format!("waiting for {what}"), &reason),
         }
     }
@@ -104,7 +110,7 @@ impl Gpu {
                 return self.wait_for(&what, index);
             }
             let start = || Waiter::start(self.device(), &self.inner.finished);
-            let done = self.inner.waiter.get_or_init(start).request(index, self.wait_limit);
+            let done = self.inner.waiter.get_or_init(start).request(index, self.wait_limit());
             let ended = || Err(Failure::Refused("the thread that waits for the device has ended".into()));
             done.await.unwrap_or_else(ended).map_err(|e| self.failed_wait(&what, e))
         }
