@@ -107,7 +107,7 @@ fn input() -> BTreeMap<String, HostTensor> {
 
 const SIDE: usize = 32;
 
-fn trainer(gpu: &Gpu) -> Result<Trainer> {
+pub(crate) fn trainer(gpu: &Gpu) -> Result<Trainer> {
     let network = parse("unet", &json!({"width": 4, "depth": 1, "padding": "same", "out_channels": 2})).unwrap();
     let loss: LossConfig = serde_json::from_value(json!({ "name": "ce_dice" })).unwrap();
     let augmenter = Augmenter::new(Augmentation::default(), 1, SIDE, 0, 3).unwrap();

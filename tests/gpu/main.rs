@@ -13,6 +13,7 @@ mod folder;
 mod geometry;
 mod gradcheck;
 mod ground_truth;
+mod little_memory;
 mod models;
 mod ops;
 mod plans;
