@@ -74,7 +74,7 @@ impl Inner {
             disk: OnceLock::new(),
             lost: Arc::default(),
             finished: Arc::default(),
-            wait_limit: Arc::new(wait::LIMIT_MS.into()),
+            wait_limit: Arc::new(AtomicU64::new(wait::LIMIT_MS)),
             faults: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             waiter: OnceLock::new(),

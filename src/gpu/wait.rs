@@ -26,7 +26,7 @@ use std::time::Duration;
 use thread::Failure;
 
 /// How long the device may finish nothing while it is waited for, milliseconds.
-pub(super) const LIMIT_MS: u32 = 600_000;
+pub(super) const LIMIT_MS: u64 = 600_000;
 
 /// Work submitted to the device.
 #[derive(Debug)]
