@@ -18,10 +18,10 @@ Examples:
 pub(super) struct Devices {}
 
 /// The device that would be used, and why.
-struct Choice {
+pub(super) struct Choice {
     /// `None` is the CPU reference.
-    index: Option<usize>,
-    reason: String,
+    pub index: Option<usize>,
+    pub reason: String,
 }
 
 impl Devices {
@@ -38,7 +38,7 @@ impl Devices {
 }
 
 /// `None` if no device is requested and there is no adapter.
-fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
+pub(super) fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     if device.eq_ignore_ascii_case(Backend::CPU) {
         return Ok(Some(Choice { index: None, reason: "requested by --device cpu".into() }));
     }
@@ -63,7 +63,7 @@ fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     Ok(Some(Choice { index: Some(found.index), reason }))
 }
 
-fn kind(a: &AdapterSummary) -> &'static str {
+pub(super) fn kind(a: &AdapterSummary) -> &'static str {
     match a.info.device_type {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",
         wgpu::DeviceType::IntegratedGpu => "integrated GPU",
@@ -73,11 +73,16 @@ fn kind(a: &AdapterSummary) -> &'static str {
     }
 }
 
+/// Whether an adapter computes on the CPU.
+pub(super) fn is_software(a: &AdapterSummary) -> bool {
+    a.info.device_type == wgpu::DeviceType::Cpu
+}
+
 fn has(a: &AdapterSummary, feature: wgpu::Features) -> bool {
     a.features.contains(feature)
 }
 
-fn driver(a: &AdapterSummary) -> String {
+pub(super) fn driver(a: &AdapterSummary) -> String {
     let parts = [a.info.driver.as_str(), a.info.driver_info.as_str()];
     let known: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
     if known.is_empty() { "unknown".into() } else { known.join(" ") }

@@ -4,7 +4,8 @@ use unet_wgpu::{Error, Hint, Message};
 
 /// An error as this program shows it.
 pub(super) fn error_text(e: &Error) -> String {
-    text(&e.message())
+    let more = if matches!(e, Error::NoAdapter) { "; `unet doctor` finds what is missing" } else { "" };
+    text(&e.message()) + more
 }
 
 /// A message as this program shows it.
@@ -46,7 +47,7 @@ mod tests {
     fn hints_are_options() {
         let e = Error::invalid(Hint::model_option("width"), Message::from("no; ").then(Hint::SetChannels(vec![0, 2])));
         assert_eq!(error_text(&e), "--set width: no; --channels 0,2");
-        assert!(error_text(&Error::NoAdapter).ends_with("on the CPU reference with `--device cpu`"));
+        assert!(error_text(&Error::NoAdapter).contains("on the CPU reference with `--device cpu`; `unet doctor`"));
         assert_eq!(text(&Hint::model_option_with("size", "8x8").into()), "--set size=8x8");
     }
 }

@@ -16,6 +16,11 @@ const F32: f32 = 1e-4;
 /// The same for a device that stores `f16`.
 const F16: f32 = 5e-3;
 
+/// Largest difference between a model on a device and the reference, relative to the largest value.
+pub(super) fn tolerance(precision: Precision) -> f32 {
+    if precision == Precision::F16 { F16 } else { F32 }
+}
+
 /// One comparison.
 struct Row {
     output: String,
@@ -105,8 +110,7 @@ impl Verify<'_> {
                 None => compare("expected", name, y, expected)?,
             }
         }
-        let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
-        let factor = self.tolerance.unwrap_or(usual);
+        let factor = self.tolerance.unwrap_or(tolerance(backend.precision()));
         Ok(Report { device: backend.describe(), input: format!("{from} {shape}"), factor, rows })
     }
 }

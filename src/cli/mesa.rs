@@ -4,13 +4,57 @@ mod llvmpipe;
 
 use super::environment::user_cache_dir;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The width of llvmpipe's vectors in bits.
+pub(super) const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
+const CACHE: &str = "MESA_SHADER_CACHE_DIR";
+
+/// Names of the variables that this program has set.
+static SET: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+static VECTORS: OnceLock<Vectors> = OnceLock::new();
+
+/// How wide llvmpipe's vectors are, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Vectors {
+    /// What is asked for; `None` leaves the driver's default.
+    bits: Option<String>,
+    reason: String,
+}
+
+impl fmt::Display for Vectors {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.bits {
+            Some(bits) => write!(f, "{bits} bits: {}", self.reason),
+            None => write!(f, "the driver's default: {}", self.reason),
+        }
+    }
+}
+
+/// The width that [`prepare`] decided on.
+pub(super) fn vectors() -> Vectors {
+    VECTORS.get().cloned().unwrap_or(Vectors { bits: None, reason: "this program sets widths on Linux only".into() })
+}
+
+/// Whether this program has set a variable itself.
+pub(super) fn set_by_us(name: &str) -> bool {
+    SET.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
+}
+
+/// The processor's name, on Linux.
+pub(super) fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = text.lines().find_map(|l| l.strip_prefix("model name")?.trim_start().strip_prefix(':'))?;
+    Some(name.split_whitespace().collect::<Vec<_>>().join(" "))
+}
 
 /// Sets the variables. Call it before any other thread exists.
 pub(super) fn prepare() {
     if cfg!(target_os = "linux") {
         quiet();
-        widen();
+        let _ = VECTORS.set(widen());
     }
 }
 
@@ -27,21 +71,32 @@ fn quiet() {
 /// and 26 take 3.3 to 3.8 times as long with them, so newer or unknown versions keep their default. Compiled kernels go to a
 /// separate folder, since Mesa's cache does not distinguish widths. On a machine with a GPU nothing is set: llvmpipe's speed
 /// does not matter there, and the GPU driver's cache must not move.
-fn widen() {
-    const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
-    const CACHE: &str = "MESA_SHADER_CACHE_DIR";
-    if is_set(WIDTH) || has_gpu() || !has_avx512() || !llvmpipe::gains_from_512_bits() {
-        return;
+fn widen() -> Vectors {
+    let default = |reason: &str| Vectors { bits: None, reason: reason.into() };
+    if let Some(bits) = std::env::var_os(WIDTH) {
+        return Vectors { bits: Some(bits.to_string_lossy().into()), reason: format!("{WIDTH} is set") };
+    }
+    if has_gpu() {
+        return default("this machine has a GPU");
+    }
+    if !has_avx512() {
+        return default("the processor has no AVX-512");
+    }
+    if !llvmpipe::gains_from_512_bits() {
+        return default("versions of Mesa after 22, and unknown ones, are slower with 512 bits");
     }
     set(WIDTH, "512");
+    let vectors =
+        Vectors { bits: Some("512".into()), reason: "faster up to Mesa 22, on a processor with AVX-512".into() };
     if is_set(CACHE) || is_set("MESA_GLSL_CACHE_DIR") {
-        return;
+        return vectors;
     }
     if let Some(folder) = user_cache_dir().map(|d| d.join("mesa-512"))
         && std::fs::create_dir_all(&folder).is_ok()
     {
         set(CACHE, folder);
     }
+    vectors
 }
 
 fn has_gpu() -> bool {
@@ -65,7 +120,8 @@ fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some()
 }
 
-fn set(name: &str, value: impl AsRef<OsStr>) {
+fn set(name: &'static str, value: impl AsRef<OsStr>) {
     // SAFETY: no other thread exists yet: this is the first thing the program does.
     unsafe { std::env::set_var(name, value) };
+    SET.lock().unwrap_or_else(PoisonError::into_inner).push(name);
 }

@@ -9,6 +9,7 @@ mod bench_layers;
 mod bench_train;
 mod convert;
 mod devices;
+mod doctor;
 mod environment;
 mod eval;
 mod hints;
@@ -52,6 +53,7 @@ Examples:
   unet segment cells.png            write cells_mask.png and cells_overlay.png
   unet inspect                      the built-in models
   unet devices                      what this machine can compute on
+  unet doctor                       whether all is well with it, and what would make it faster
   unet selftest                     check every kernel on it
   unet selftest --device cpu --fixtures assets/fixtures
 
@@ -87,6 +89,8 @@ enum Command {
     Convert(convert::Convert),
     /// List the devices of this machine, and say which one would be used and why
     Devices(devices::Devices),
+    /// Examine this machine: device, driver, speed, limits, a self-test; and say what would make it faster
+    Doctor(doctor::Doctor),
     /// Check every kernel of a device against the CPU reference, and against fixtures
     Selftest(selftest::Selftest),
     /// Write the WGSL of every kernel, for tools that read shaders
@@ -241,6 +245,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(c) => c.run(&cli.common),
         Command::Convert(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
+        Command::Doctor(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
         Command::Shaders(c) => c.run(&cli.common),
     };

@@ -75,6 +75,12 @@ impl Gpu {
         FEATURES.iter().filter(move |f| !has.contains(f.flag))
     }
 
+    /// Those of [`FEATURES`] that the device was opened with.
+    pub fn present_features(&self) -> impl Iterator<Item = &'static Feature> {
+        let has = self.device().features();
+        FEATURES.iter().filter(move |f| has.contains(f.flag))
+    }
+
     /// Warns, through `log`, of missing features with which networks run several times as fast.
     pub(super) fn warn_of_missing(&self) {
         for Feature { name, gives, .. } in self.missing_features().filter(|f| f.fast) {

@@ -242,9 +242,9 @@ impl Gpu {
         cache::identity(self.info())
     }
 
-    /// Path of a cache file of this device.
+    /// Path of a cache file of this device: of its compiled pipelines (`pipelines`, `bin`) or tuned choices (`tuning`, `json`).
     #[cfg(feature = "std-fs")]
-    pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
+    pub fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
         folder.join(cache::file_name(kind, &self.identity(), extension))
     }
 

@@ -15,11 +15,15 @@ mod train_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
 
+use crate::clock::Instant;
 use crate::error::{Error, Result};
-use crate::ops::registry;
+use crate::gpu::Gpu;
+use crate::ops::{OpCase, registry};
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case, tolerance};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,14 +142,7 @@ impl Selftest<'_> {
     pub fn ops(&mut self) -> Result<()> {
         let cases: Vec<_> = registry().into_iter().filter(|c| self.selects(&c.name)).collect();
         match self.backend {
-            Backend::Gpu(gpu) => cases.iter().try_for_each(|case| {
-                let outcome = tolerance(gpu.target(), case).and_then(|t| Ok((check_case(gpu, case)?, t)));
-                let verdict = match outcome {
-                    Ok((comparison, tolerance)) => Verdict::of(Ok(comparison), tolerance),
-                    Err(e) => Verdict::of(Err(e), OP_TOLERANCE),
-                };
-                self.report(&case.name, "reference", verdict)
-            }),
+            Backend::Gpu(gpu) => cases.iter().try_for_each(|case| self.op(gpu, case)),
             Backend::Cpu if cases.is_empty() => Ok(()),
             Backend::Cpu => self.skip(
                 "every op",
@@ -153,6 +150,29 @@ impl Selftest<'_> {
                 "cpu is the reference that devices are compared with",
             ),
         }
+    }
+
+    /// Checks op cases until `limit` has passed: one of each op, then another of each, and so on. Returns how many are left.
+    pub fn ops_within(&mut self, limit: Duration) -> Result<usize> {
+        let Backend::Gpu(gpu) = self.backend else { return self.ops().map(|()| 0) };
+        let cases = spread(registry().into_iter().filter(|c| self.selects(&c.name)).collect());
+        let start = Instant::now();
+        for (done, case) in cases.iter().enumerate() {
+            if start.elapsed() >= limit {
+                return Ok(cases.len() - done);
+            }
+            self.op(gpu, case)?;
+        }
+        Ok(0)
+    }
+
+    fn op(&mut self, gpu: &Gpu, case: &OpCase) -> Result<()> {
+        let outcome = tolerance(gpu.target(), case).and_then(|t| Ok((check_case(gpu, case)?, t)));
+        let verdict = match outcome {
+            Ok((comparison, tolerance)) => Verdict::of(Ok(comparison), tolerance),
+            Err(e) => Verdict::of(Err(e), OP_TOLERANCE),
+        };
+        self.report(&case.name, "reference", verdict)
     }
 
     /// Checks every fixture of a folder.
@@ -201,6 +221,20 @@ impl Selftest<'_> {
     }
 }
 
+/// The first case of each op, then the second of each, and so on.
+fn spread(cases: Vec<OpCase>) -> Vec<OpCase> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let round = |case: OpCase| {
+        let op = case.name.split('/').next().unwrap_or_default().to_string();
+        let count = seen.entry(op).or_default();
+        *count += 1;
+        (*count, case)
+    };
+    let mut rounds: Vec<_> = cases.into_iter().map(round).collect();
+    rounds.sort_by_key(|r| r.0);
+    rounds.into_iter().map(|r| r.1).collect()
+}
+
 /// `1 case`, `2 cases`.
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -220,6 +254,7 @@ fn compare(got: &HostTensor, expected: &HostTensor) -> Result<Comparison> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn infinity_and_nan_fail() {
@@ -232,6 +267,22 @@ mod tests {
         assert_eq!(verdict(f32::INFINITY), Outcome::Failed);
         assert_eq!(verdict(f32::NAN), Outcome::Failed);
         assert_eq!(Verdict::of(Err(Error::Cancelled), 1.0).outcome(), Outcome::Failed);
+    }
+
+    #[test]
+    fn cases_in_little_time_are_of_every_op() {
+        let all = registry();
+        let op = |c: &OpCase| c.name.split('/').next().unwrap_or_default().to_string();
+        let ops: BTreeSet<String> = all.iter().map(op).collect();
+        let names = |cases: &[OpCase]| {
+            let mut names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
+            names.sort();
+            names
+        };
+        let before = names(&all);
+        let cases = spread(all);
+        assert_eq!(names(&cases), before);
+        assert_eq!(cases[..ops.len()].iter().map(op).collect::<BTreeSet<_>>(), ops);
     }
 
     #[test]

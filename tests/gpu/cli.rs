@@ -1,5 +1,6 @@
 //! The command line: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
+mod doctor;
 mod images;
 mod instances;
 mod models;
