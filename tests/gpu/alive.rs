@@ -45,7 +45,7 @@ pub(crate) fn image(width: usize, height: usize) -> Image {
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
-/// Six tiles.
+/// Several tiles.
 fn options() -> SegmentOptions {
     SegmentOptions::default().with_tile(Some(64)).with_probabilities(true)
 }
@@ -175,8 +175,8 @@ fn a_device_destroyed_between_is_an_error() {
     let acts: &[(&str, Act)] = &[
         ("run", |_, s| s.run()),
         ("run_all", |_, s| s.run_all(&input()).map(drop)),
-        ("read", |_, s| s.read("prob").map(drop)),
-        ("start", |_, s| s.start("prob").and_then(|pending| s.finish(pending)).map(drop)),
+        ("read", |_, s| s.read(&s.plan().outputs[0].clone()).map(drop)),
+        ("start", |_, s| s.start(&s.plan().outputs[0].clone()).and_then(|pending| s.finish(pending)).map(drop)),
         ("warm_up", |_, s| s.warm_up()),
         ("profile", |_, s| s.profile(1).map(drop)),
         ("bind and run", |gpu, s| {
@@ -253,7 +253,8 @@ fn a_frame_on_a_lost_device_is_an_error() {
 fn a_segmenter_goes_on_at_its_tile() {
     let Some(gpu) = gpu_or_skip() else { return };
     let expected = segment(&mut Segmenter::new(Backend::Gpu(gpu), model())).unwrap();
-    assert_eq!(expected.tiles.iter().product::<usize>(), 6);
+    let tiles = expected.tiles.iter().product::<usize>() as u64;
+    assert!(tiles > 3, "{tiles} tiles");
     for n in 1.. {
         let (gpu, opened) = (gpu_or_skip().unwrap(), Arc::new(AtomicUsize::new(0)));
         lose_at_submission(&gpu, n);
@@ -266,7 +267,7 @@ fn a_segmenter_goes_on_at_its_tile() {
         assert!(result == expected, "lost at submission {n}");
         match opened.load(Ordering::SeqCst) {
             0 => {
-                assert!(n > 12, "only {n} submissions for six tiles");
+                assert!(n > 3 * tiles, "only {n} submissions for {tiles} tiles");
                 break;
             }
             count => assert_eq!(count, 1, "lost at submission {n}"),
@@ -289,7 +290,7 @@ fn a_host_is_told_and_recovers_by_itself() {
         host.quiet(&format!("lost at submission {n}"));
         match result {
             Ok(result) => {
-                assert!(n > 12 && result == expected);
+                assert!(n > 9 && result == expected);
                 break;
             }
             lost => is_lost(&host.gpu, "segment", lost),

@@ -6,7 +6,7 @@ use serde_json::json;
 use unet_wgpu::testing::gpu_or_skip;
 
 const FILES: [&str; 4] = ["metrics.csv", "metrics.jsonl", "best.safetensors", "last.safetensors"];
-const TRAIN: [&str; 16] = [
+const TRAIN: [&str; 17] = [
     "train",
     "--data",
     "data",
@@ -23,6 +23,7 @@ const TRAIN: [&str; 16] = [
     "--padding",
     "same",
     "--width=4",
+    "--depth=2",
 ];
 
 /// A network, five images, and a data set.
@@ -62,6 +63,9 @@ fn segment<'a>(out: &'a str) -> Vec<&'a str> {
 
 /// Names and bytes of all files of a folder.
 fn contents(f: &Folder, folder: &str) -> Vec<(String, Vec<u8>)> {
+    if !f.path(folder).exists() {
+        return vec![];
+    }
     let entries = std::fs::read_dir(f.path(folder)).unwrap().map(|e| e.unwrap());
     let mut all: Vec<_> =
         entries.map(|e| (e.file_name().to_string_lossy().into(), std::fs::read(e.path()).unwrap())).collect();
@@ -103,7 +107,7 @@ fn train_goes_on_from_its_checkpoint() {
     assert_eq!(r.code, 0, "{}", r.stderr);
     let expected = results(&f, "whole");
     let mut resumed = 0;
-    for fault in ["1", "30", "75", "140", "40,40"] {
+    for fault in ["1", "60", "131", "200", "420", "600", "200,150"] {
         let out = format!("lost{fault}");
         let r = train(&out, Some(("UNET_LOSE_AT", fault)));
         assert_eq!(r.code, 0, "{fault}: {}", r.stderr);
@@ -111,7 +115,7 @@ fn train_goes_on_from_its_checkpoint() {
         resumed += usize::from(r.stderr.contains("going on after step"));
         assert!(results(&f, &out) == expected, "lost at {fault}: other bytes");
     }
-    assert!(resumed >= 3, "{resumed} runs went on from a checkpoint");
+    assert!(resumed >= 4, "{resumed} runs went on from a checkpoint");
     let r = train("never", Some(("UNET_LOSE_AT", "1,1,1,1,1")));
     let last = r.stderr.lines().last().unwrap();
     assert!(r.code == 1 && last.contains("3 times in a row"), "{}", r.stderr);
@@ -132,7 +136,7 @@ fn no_memory_left_is_said_and_leaves_no_half_a_file() {
     let train = |out: &str, fault| run(&f, &[&TRAIN[..], &["--out", out]].concat(), fault);
     assert_eq!(train("undisturbed", None).code, 0);
     let expected = results(&f, "undisturbed");
-    for k in [1, 20, 60, 90, 100] {
+    for k in [1, 20, 100, 250, 400, 600] {
         let out = format!("train{k}");
         let r = train(&out, Some(("UNET_FAIL_ALLOCATION", &k.to_string())));
         if r.code == 0 {
@@ -143,7 +147,7 @@ fn no_memory_left_is_said_and_leaves_no_half_a_file() {
         let line = r.stderr.lines().find(|l| l.starts_with("error: ")).unwrap();
         assert!(line.contains("no memory left for allocating `") && line.contains(" MiB)"), "{k}: {line}");
         assert!(line.ends_with("; what takes less: `--memory SIZE`"), "{k}: {line}");
-        let left = if f.path(&out).exists() { contents(&f, &out) } else { vec![] };
+        let left = contents(&f, &out);
         assert!(left.iter().all(|(name, _)| !name.contains("tmp")), "{k}: {left:?}");
         let resumes = left.iter().any(|(name, _)| name == "last.safetensors");
         let more: &[&str] = if resumes { &["--resume"] } else { &[] };
