@@ -21,8 +21,6 @@ struct Ready {
 #[derive(Debug, Default)]
 pub(super) struct Runners {
     ready: Vec<Ready>,
-    /// Number of runners made so far.
-    pub made: usize,
 }
 
 impl Runners {
@@ -101,7 +99,6 @@ impl Segmenter {
             self.runners.shrink(plan.memory.saturating_sub(planned), false);
             let runner = TileRunner::of_kind(&backend, &self.planner.ensemble, &kind, plans).await?;
             self.runners.ready.push(Ready { kind, runner, planned });
-            self.runners.made += 1;
         }
         self.runners.find(&kind).ok_or_else(|| Error::invalid("segmenter", "is not ready"))
     }
