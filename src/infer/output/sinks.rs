@@ -28,6 +28,15 @@ pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u3
     }
 }
 
+/// Level of deflate and filter of a PNG file: the fastest that keep overlays within 6 % of the default's size (docs/performance.md).
+/// Masks are smaller without filters, which hide that rows repeat.
+fn compression(color: png::ColorType) -> (u8, png::Filter) {
+    match color {
+        png::ColorType::Rgb | png::ColorType::Rgba => (3, png::Filter::Adaptive),
+        _ => (4, png::Filter::NoFilter),
+    }
+}
+
 /// A PNG file being written row by row.
 pub(crate) struct PngFile {
     file: PendingFile,
@@ -46,6 +55,9 @@ impl PngFile {
         let mut encoder = png::Encoder::new(file.handle()?, w, h);
         encoder.set_color(color);
         encoder.set_depth(depth);
+        let (level, filter) = compression(color);
+        encoder.set_deflate_compression(png::DeflateCompression::Level(level));
+        encoder.set_filter(filter);
         let named = encoder.add_text_chunk("Software".into(), SOFTWARE.into());
         named.map_err(|e| file.error(e.into()))?;
         if let Some(palette) = palette {
