@@ -138,7 +138,8 @@ fn no_memory_left_is_said_and_leaves_no_half_a_file() {
     let expected = results(&f, "undisturbed");
     for k in [1, 20, 100, 250, 400, 600] {
         let out = format!("train{k}");
-        let r = train(&out, Some(("UNET_FAIL_ALLOCATION", &k.to_string())));
+        let number = k.to_string();
+        let r = train(&out, Some(("UNET_FAIL_ALLOCATION", &number)));
         if r.code == 0 {
             // An evaluation's tiles.
             assert!(results(&f, &out) == expected, "allocation {k}: other bytes");
