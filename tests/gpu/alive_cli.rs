@@ -102,7 +102,7 @@ fn results(f: &Folder, run: &str) -> Vec<Vec<u8>> {
 #[test]
 fn train_goes_on_from_its_checkpoint() {
     let Some(f) = folder() else { return };
-    let train = |out: &str, fault| run(&f, &[&TRAIN[..], &["--out", out]].concat(), fault);
+    let train = |out: &str, fault: Option<(&str, &str)>| run(&f, &[&TRAIN[..], &["--out", out]].concat(), fault);
     let r = train("whole", None);
     assert_eq!(r.code, 0, "{}", r.stderr);
     let expected = results(&f, "whole");
@@ -133,7 +133,7 @@ fn no_memory_left_is_said_and_leaves_no_half_a_file() {
         assert_eq!(r.code, 0, "{k}: {}", r.stderr);
         assert!(contents(&f, &out) == expected, "allocation {k}: other bytes");
     }
-    let train = |out: &str, fault| run(&f, &[&TRAIN[..], &["--out", out]].concat(), fault);
+    let train = |out: &str, fault: Option<(&str, &str)>| run(&f, &[&TRAIN[..], &["--out", out]].concat(), fault);
     assert_eq!(train("undisturbed", None).code, 0);
     let expected = results(&f, "undisturbed");
     for k in [1, 20, 100, 250, 400, 600] {
