@@ -43,6 +43,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use unet_wgpu::low_level::gpu::PrecisionChoice;
 use unet_wgpu::low_level::session::{self, Backend};
 use unet_wgpu::low_level::tensor::Precision;
@@ -101,7 +102,7 @@ enum Command {
 }
 
 /// Options of every subcommand.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Device to compute on: an index or part of a name from `unet devices`, or `cpu` for the slow reference
@@ -167,6 +168,7 @@ impl Common {
         let mut backend = Backend::open(self.device())?;
         if let Backend::Gpu(gpu) = &mut backend {
             *gpu = environment::forced(gpu)?;
+            environment::faults(gpu);
         }
         backend = backend.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
@@ -196,6 +198,18 @@ impl Common {
             }
         }
         Ok(backend)
+    }
+
+    /// Opens the device again after it was lost.
+    pub(crate) fn recovery(&self) -> impl FnMut() -> Result<Backend> + Send + 'static {
+        let common = self.clone();
+        let mut wait = Duration::ZERO;
+        move || {
+            // A driver that resets the device takes a moment.
+            std::thread::sleep(wait);
+            wait = Duration::from_secs(2);
+            common.backend()
+        }
     }
 
     /// The folder for cache files; `None` with `--no-cache`, or if there is none.
