@@ -8,30 +8,35 @@ use unet_wgpu::low_level::infer::{ImageSource, OpenOptions, open_image};
 use unet_wgpu::{Error, Image, Pixels, Result};
 
 use crate::error::{exception, invalid, text};
+use crate::windows::{Raised, Windows};
 use crate::work::{self, Observer};
 
-/// An image to segment: a file that is read by windows, or a copy of an array.
+/// An image to segment: a file or an array that is read by windows, or a copy of an array.
 pub(crate) enum Input {
     File(String, OpenOptions),
     Array(Image, OpenOptions),
+    Windows(Windows, OpenOptions),
 }
 
 impl Input {
-    /// From a path as `str`, or an array of `uint8`, `uint16` or `float32` in native byte order, `(H, W)` or `(H, W, C)`.
+    /// From a path as `str`, a `_windows.Windows`, or an array of `uint8`, `uint16` or `float32` in native byte order, `(H, W)` or `(H, W, C)`.
     pub(crate) fn new(image: &Bound<'_, PyAny>, options: OpenOptions) -> PyResult<Self> {
-        match image.cast::<PyString>() {
-            Ok(path) => Ok(Self::File(path.to_str()?.to_string(), options)),
-            Err(_) => Ok(Self::Array(image_of(image)?, options)),
+        if let Ok(path) = image.cast::<PyString>() {
+            return Ok(Self::File(path.to_str()?.to_string(), options));
         }
+        Ok(match Windows::of(image)? {
+            Some(windows) => Self::Windows(windows, options),
+            None => Self::Array(image_of(image)?, options),
+        })
     }
 
     /// Opens the source of windows.
     pub(crate) fn open(self) -> Result<Box<dyn ImageSource>> {
-        let (image, options) = match self {
+        let (mut source, options): (Box<dyn ImageSource>, _) = match self {
             Self::File(path, options) => return open_image(path.as_str(), &options),
-            Self::Array(image, options) => (image, options),
+            Self::Array(image, options) => (Box::new(InMemory::owned(image)), options),
+            Self::Windows(windows, options) => (Box::new(windows), options),
         };
-        let mut source: Box<dyn ImageSource> = Box::new(InMemory::owned(image));
         if let Some(channels) = options.channels {
             source = Box::new(SelectChannels::new(source, channels)?);
         }
@@ -54,7 +59,15 @@ impl Input {
     pub(crate) fn path(&self) -> Option<String> {
         match self {
             Self::File(path, _) => Some(path.clone()),
-            Self::Array(..) => None,
+            Self::Array(..) | Self::Windows(..) => None,
+        }
+    }
+
+    /// Where what Python raises while reading is left.
+    pub(crate) fn raised(&self) -> Option<Raised> {
+        match self {
+            Self::Windows(windows, _) => Some(windows.raised()),
+            _ => None,
         }
     }
 }
@@ -70,7 +83,7 @@ fn samples<T: Element + Copy>(array: &Bound<'_, PyArrayDyn<T>>) -> PyResult<Vec<
 }
 
 /// The image in an array.
-fn image_of(array: &Bound<'_, PyAny>) -> PyResult<Image> {
+pub(crate) fn image_of(array: &Bound<'_, PyAny>) -> PyResult<Image> {
     let py = array.py();
     let (pixels, shape) = if let Ok(a) = array.cast::<PyArrayDyn<u8>>() {
         (Pixels::U8(samples(a)?), a.shape().to_vec())

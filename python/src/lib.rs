@@ -14,6 +14,7 @@ mod segment;
 mod selftest;
 mod sink;
 mod train;
+mod windows;
 mod work;
 
 use pyo3::prelude::*;

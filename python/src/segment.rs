@@ -80,7 +80,7 @@ impl Segmenter {
     ) -> PyResult<Results> {
         let read = OpenOptions { page, channels, fill_nan, memory: Some(memory), ..OpenOptions::default() };
         let input = Input::new(image, read.clone())?;
-        let path = input.path();
+        let (path, raised) = (input.path(), input.raised());
         let segmenter = self.inner.clone();
         let segmented = work::run(image.py(), Observer::of(progress), move |progress| {
             let settings = instances.as_deref().map(settings).transpose()?;
@@ -106,8 +106,14 @@ impl Segmenter {
             let result = request.run(&mut segmenter, input, |fraction| progress.report(fraction));
             let segmented = result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
             Ok(Segmented { pixel_size, ..segmented })
-        })?;
-        Results::new(image.py(), segmented)
+        });
+        // What reading raised is the reason, if anything was.
+        let cause = raised.and_then(|r| r.lock().unwrap_or_else(PoisonError::into_inner).take());
+        match (segmented, cause) {
+            (Ok(segmented), _) => Results::new(image.py(), segmented),
+            (Err(_), Some(cause)) => Err(cause),
+            (Err(e), None) => Err(e),
+        }
     }
 
     /// Bytes of device memory in use; 0 while another thread segments.

@@ -43,11 +43,7 @@ pub(super) fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choi
         return Ok(Some(Choice { index: None, reason: "requested by --device cpu".into() }));
     }
     let choice: DeviceChoice = device.parse().unwrap_or_default();
-    let found = match &choice {
-        DeviceChoice::Auto => all.iter().find(|a| a.chosen),
-        DeviceChoice::Index(i) => all.get(*i),
-        DeviceChoice::Name(name) => all.iter().find(|a| a.info.name.to_lowercase().contains(&name.to_lowercase())),
-    };
+    let found = choice.select(all);
     let reason = match (&choice, all.len()) {
         (DeviceChoice::Auto, 0) => return Ok(None),
         (DeviceChoice::Auto, 1) => "it is the only adapter".into(),
@@ -104,6 +100,9 @@ fn text(all: &[AdapterSummary], choice: Option<&Choice>) -> String {
         row("type", kind(a).into());
         row("backend", format!("{:?}", info.backend));
         row("driver", driver(a));
+        if !info.device_pci_bus_id.is_empty() {
+            row("PCI", info.device_pci_bus_id.clone());
+        }
         row(
             "limits",
             format!(
@@ -144,6 +143,7 @@ fn document(all: &[AdapterSummary], choice: Option<&Choice>) -> Value {
             "driver": driver(a),
             "vendor_id": info.vendor,
             "device_id": info.device,
+            "pci_address": info.device_pci_bus_id,
             "limits": {
                 "binding_bytes": limits.max_storage_buffer_binding_size,
                 "buffer_bytes": limits.max_buffer_size,

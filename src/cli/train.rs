@@ -124,6 +124,14 @@ impl Train {
             }
         })
         .map_err(|e| Error::invalid("Ctrl-C", e.to_string()))?;
+        let checkpoint = self.out.join("last.safetensors");
+        if self.resume && !checkpoint.exists() {
+            let weights = if init.is_some() { " with the weights of --init" } else { "" };
+            common.note(&format!(
+                "{}: was stopped before its first checkpoint; it starts again from the beginning{weights}",
+                self.out.display()
+            ));
+        }
         let running = || !stop.load(Ordering::SeqCst);
         let run = loop {
             let run = TrainRun::new_while(&gpu, config.clone(), &self.out, self.resume, init.as_ref(), &running);
@@ -191,6 +199,9 @@ impl Train {
         let stored = self.out.join("config.toml");
         let mut c = match &self.config {
             Some(path) => TrainConfig::read(path)?,
+            None if self.resume && !stored.exists() && self.out.join("last.safetensors").exists() => {
+                return Err(Error::file(&stored, "is missing; --config FILE gives the options of the run"));
+            }
             None if self.resume && !stored.exists() => {
                 return Err(Error::file(&self.out, "holds no run to resume; without --resume one is started there"));
             }

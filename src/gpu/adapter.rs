@@ -13,8 +13,23 @@ pub enum DeviceChoice {
     Auto,
     /// By its index in [`adapters`].
     Index(usize),
-    /// By part of its name, in upper or lower case.
+    /// By its PCI address (`0000:01:00.0`), which tells two cards of one kind apart, or by part of its name, in upper or lower
+    /// case.
     Name(String),
+}
+
+impl DeviceChoice {
+    /// The adapter that it means; `None` if there is none such.
+    pub fn select<'a>(&self, adapters: &'a [AdapterSummary]) -> Option<&'a AdapterSummary> {
+        match self {
+            Self::Auto => adapters.iter().find(|a| a.chosen),
+            Self::Index(i) => adapters.get(*i),
+            Self::Name(name) => {
+                let at = find(adapters.iter().map(|a| [&*a.info.device_pci_bus_id, &*a.info.name]), name)?;
+                adapters.get(at)
+            }
+        }
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -103,6 +118,15 @@ fn matrix(adapter: &wgpu::Adapter) -> Option<u32> {
     })
 }
 
+/// The first adapter with that PCI address, or else with that text in its name.
+fn find<'a>(adapters: impl Iterator<Item = [&'a str; 2]> + Clone, text: &str) -> Option<usize> {
+    let in_name = |[_, name]: [&str; 2]| name.to_lowercase().contains(&text.to_lowercase());
+    adapters
+        .clone()
+        .position(|[address, _]| address.eq_ignore_ascii_case(text))
+        .or_else(|| adapters.clone().position(in_name))
+}
+
 /// Opens a device. Returns it with its queue and the side of the cooperative matrices it may use.
 pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, Option<u32>)> {
     let all = list().await;
@@ -113,10 +137,7 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
     let index = match choice {
         DeviceChoice::Auto => (0..all.len()).min_by_key(|&i| rank(&infos[i])),
         DeviceChoice::Index(i) => (*i < all.len()).then_some(*i),
-        DeviceChoice::Name(name) => {
-            let name = name.to_lowercase();
-            infos.iter().position(|i| i.name.to_lowercase().contains(&name))
-        }
+        DeviceChoice::Name(name) => find(infos.iter().map(|i| [&*i.device_pci_bus_id, &*i.name]), name),
     };
     let Some(index) = index else {
         let requested = match choice {
@@ -216,5 +237,16 @@ mod tests {
         assert_eq!(parse("auto"), DeviceChoice::Auto);
         assert_eq!(parse("1"), DeviceChoice::Index(1));
         assert_eq!(parse("RTX"), DeviceChoice::Name("RTX".into()));
+        assert_eq!(parse("0000:81:00.0"), DeviceChoice::Name("0000:81:00.0".into()));
+    }
+
+    #[test]
+    fn an_address_tells_equal_cards_apart() {
+        let cards = [["0000:01:00.0", "NVIDIA RTX A6000"], ["0000:81:00.0", "NVIDIA RTX A6000"], ["", "llvmpipe"]];
+        let of = |text| find(cards.into_iter(), text);
+        assert_eq!(of("rtx"), Some(0));
+        assert_eq!(of("0000:81:00.0"), Some(1));
+        assert_eq!(of("LLVM"), Some(2));
+        assert_eq!(of("radeon"), None);
     }
 }

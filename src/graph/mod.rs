@@ -13,7 +13,7 @@ pub use crate::ops::ValueId;
 pub use autodiff::{differentiate, differentiate_checkpointed, differentiate_from};
 pub use formula::Formula;
 pub use param::{Derived, ParamSource, Parameter};
-pub use receptive_field::{Footprint, Pitch, footprint, pitch};
+pub use receptive_field::{Footprint, Pitch, edge_pixels, footprint, pitch};
 pub use training::{BN_MOMENTUM, DROPOUT_SEED, DropoutAt, is_statistic, training};
 
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use super::{Graph, ValueId};
 use crate::ops::Spatial;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Dependence of an output pixel on input pixels, along one axis (0 rows, 1 columns).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,24 @@ fn needed(
     from: i64,
     to: i64,
 ) -> Result<Option<(i64, i64)>, String> {
-    let mut intervals: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
+    let mut all: Option<(i64, i64)> = None;
+    trace(graph, output, axis, (from, to), |v, span| {
+        if v == input {
+            all = Some(all.map_or(span, |a| (a.0.min(span.0), a.1.max(span.1))));
+        }
+    })?;
+    Ok(if input == output { Some((from, to)) } else { all })
+}
+
+/// Calls `visit` with every value that some pixels of `output` depend on, and with the span of its pixels that a node reads.
+fn trace(
+    graph: &Graph,
+    output: ValueId,
+    axis: usize,
+    pixels: (i64, i64),
+    mut visit: impl FnMut(ValueId, (i64, i64)),
+) -> Result<(), String> {
+    let mut intervals: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, pixels)]);
     for node in graph.nodes().iter().rev() {
         let spans = node.outputs.iter().filter_map(|o| intervals.get(o).copied());
         let Some((from, to)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
@@ -138,11 +155,50 @@ fn needed(
                 },
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
+            visit(v, span);
             let entry = intervals.entry(v).or_insert(span);
             *entry = (entry.0.min(span.0), entry.1.max(span.1));
         }
     }
-    Ok(intervals.get(&input).copied())
+    Ok(())
+}
+
+/// How many pixels at each end of `output` depend on what lies beyond the edge of some map on the way, as a padded convolution
+/// adds it, or a resize that repeats the last pixel. Without any such op every pixel is like one in the middle: `[0, 0]`.
+pub fn edge_pixels(graph: &Graph, output: ValueId, align: usize, axis: usize) -> Result<[usize; 2], String> {
+    let length = |v: ValueId| if axis == 0 { graph.shape(v).h } else { graph.shape(v).w } as i64;
+    // Parameters, and what is computed of them alone, have no pixels.
+    let mut maps: HashSet<ValueId> = graph.inputs().map(|i| i.1).collect();
+    for node in graph.nodes() {
+        if node.inputs.iter().any(|v| maps.contains(v)) {
+            maps.extend(&node.outputs);
+        }
+    }
+    let outside = |pixel: i64| {
+        let mut found = [false; 2];
+        let reads = |v, (low, high): (i64, i64)| {
+            if maps.contains(&v) {
+                found = [found[0] || low < 0, found[1] || high >= length(v)];
+            }
+        };
+        trace(graph, output, axis, (pixel, pixel), reads).map(|()| found)
+    };
+    let mut ends = [0; 2];
+    for (end, count) in ends.iter_mut().enumerate() {
+        // Pixels that lie `align` apart are alike, so one period of them inside is enough.
+        let mut depth = 0;
+        while depth < *count + align {
+            let pixel = if end == 0 { depth as i64 } else { length(output) - 1 - depth as i64 };
+            if outside(pixel)?[end] {
+                *count = depth + 1;
+            }
+            depth += 1;
+            if depth as i64 > 4 * MAX_ALIGN {
+                return Err("what lies beyond its edges reaches every pixel".into());
+            }
+        }
+    }
+    Ok(ends)
 }
 
 /// The error of a receptive field that is too large to compute.

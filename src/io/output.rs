@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "std-fs")]
-use super::replace::open_temporary;
+use super::replace::{open_temporary, remove_leftovers_once};
 use crate::error::{Error, Result};
 
 /// Prefix of the names of temporary files.
@@ -135,13 +135,15 @@ impl fmt::Debug for Pending {
 }
 
 impl PendingFile {
-    /// Begins a file; its folder is created if missing.
+    /// Begins a file; its folder is created if missing. The first one in a folder removes what killed processes left there.
     pub fn create(output: impl Into<Output>) -> Result<Self> {
         let Output { name, to } = output.into();
         let kind = match to {
             #[cfg(feature = "std-fs")]
             Destination::File => {
-                Pending::File(open_temporary(folder_of(&name)?, PREFIX).map_err(|e| Error::io(&name, e))?)
+                let folder = folder_of(&name)?;
+                remove_leftovers_once(folder, PREFIX);
+                Pending::File(open_temporary(folder, PREFIX).map_err(|e| Error::io(&name, e))?)
             }
             Destination::Writer(writer) => Pending::Memory(Arc::default(), writer),
         };

@@ -1,8 +1,10 @@
 //! Atomic replacement of files: a killed process or a full disk never loses the earlier file.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Ending of temporary files.
 const SUFFIX: &str = ".tmp";
@@ -31,17 +33,36 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
     Ok(())
 }
 
-/// An empty temporary file, to be written and given its name.
+/// An empty temporary file, to be written and given its name. It is locked, so that nobody takes it for a leftover.
 pub(super) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(SUFFIX);
     // Temporary files are private by default; this one gets ordinary permissions (the umask applies).
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder)?;
-    // The lock marks the file as being written, and ends with the process. Not every file system has locks.
-    let _ = file.as_file().try_lock();
-    Ok(file)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            // Between creating and locking, another process took it for a leftover and may have removed it: a new one.
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) if !file.path().exists() => {}
+            // The lock ends with the process. Not every file system has locks.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+}
+
+/// Folders that [`remove_leftovers_once`] has seen.
+static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The first time that this process writes into a folder, removes the leftovers of killed processes there: a scan per file would
+/// take long in a folder of many.
+pub(super) fn remove_leftovers_once(folder: &Path, prefix: &str) {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if seen.insert(fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf())) {
+        // Other threads wait: where locks belong to a process, ours would not keep us from our own files.
+        remove_leftovers(folder, prefix);
+    }
 }
 
 /// Removes temporary files that no process is writing. Failures here must not fail a save.
@@ -49,8 +70,13 @@ fn remove_leftovers(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let ours = name.to_str().is_some_and(|n| n.starts_with(prefix) && n.ends_with(SUFFIX));
-        let free = |path: &Path| File::options().write(true).open(path).is_ok_and(|f| f.try_lock().is_ok());
-        if ours && entry.file_type().is_ok_and(|t| t.is_file()) && free(&entry.path()) {
+        if !ours || !entry.file_type().is_ok_and(|t| t.is_file()) {
+            continue;
+        }
+        if let Ok(file) = File::options().write(true).open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // The lock is held meanwhile, so that who has just created it notices.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -59,6 +85,7 @@ fn remove_leftovers(folder: &Path, prefix: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -95,5 +122,50 @@ mod tests {
         replace_file(&dir.path().join("m"), |w| w.write_all(b"newer")).unwrap();
         assert_eq!(names(dir.path()), [other, "m"]);
         assert_eq!(fs::read(dir.path().join("m")).unwrap(), b"newer");
+    }
+    #[test]
+    fn leftovers_of_results_go_with_the_first_result() {
+        let dir = tempfile::tempdir().unwrap();
+        let (left, busy, foreign) = (".unet-dead.tmp", ".unet-busy.tmp", "unet-mine.tmp");
+        for name in [left, busy, foreign] {
+            fs::write(dir.path().join(name), b"half").unwrap();
+        }
+        let held = File::open(dir.path().join(busy)).unwrap();
+        held.lock().unwrap();
+        let write = |name| crate::io::write_atomically(&dir.path().join(name), |w| w.write_all(b"new"));
+        write("a").unwrap();
+        assert_eq!(names(dir.path()), [busy, "a", foreign]);
+        drop(held);
+        write("b").unwrap();
+        assert_eq!(names(dir.path()), [busy, "a", "b", foreign]);
+    }
+
+    /// One writes files while others look for leftovers all the time.
+    #[test]
+    fn no_file_is_lost_to_a_search_for_leftovers() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let written = (0..500u32).try_for_each(|i| {
+                    let file = open_temporary(dir.path(), ".unet-")?;
+                    file.as_file().write_all(&i.to_le_bytes())?;
+                    file.persist(dir.path().join(i.to_string())).map(drop).map_err(|e| e.error)
+                });
+                done.store(true, Ordering::SeqCst);
+                written.unwrap();
+            });
+            for _ in 0..2 {
+                s.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        remove_leftovers(dir.path(), ".unet-");
+                    }
+                });
+            }
+        });
+        for i in 0..500u32 {
+            assert_eq!(fs::read(dir.path().join(i.to_string())).unwrap(), i.to_le_bytes());
+        }
+        assert_eq!(names(dir.path()).len(), 500);
     }
 }

@@ -76,6 +76,7 @@ impl Plan {
                     plan.push(halo_dispatch(node, i, graph.value(v).desc, halo_of, target.options.precision));
                 }
             }
+            let parts = parts(low);
             for (k, d) in low.dispatches.iter().enumerate() {
                 let value = |v: ValueId, writes: bool| match graph.value(v).kind {
                     ValueKind::Parameter(_) => {
@@ -107,7 +108,7 @@ impl Plan {
                     bindings,
                     workgroups: d.workgroups,
                     macs,
-                    bytes: traffic(graph, node, low, d, target.options.precision),
+                    bytes: traffic(graph, node, low, d, parts[k], target.options.precision),
                     choice: low.choice,
                     node: i,
                 });
@@ -421,10 +422,26 @@ fn scratch_is_texture(low: &Lowered, k: usize, bytes: u64, target: &Target) -> b
     is_texture(target, bytes, reads(low, read), possible)
 }
 
-/// Min bytes that a dispatch moves. Dispatches with the same kernel and bindings split one piece of work, so each moves
-/// its share of inputs and outputs, but all weights and scratch.
-fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: Precision) -> u64 {
-    let parts = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
+/// For each dispatch of a node, how many have its kernel and its bindings: they split one piece of work.
+fn parts(low: &Lowered) -> Vec<u64> {
+    // The first of each kind, and their number. There are few kinds, and perhaps hundreds of dispatches.
+    let mut kinds: Vec<(&Dispatch, u64)> = Vec::new();
+    let mut of = Vec::with_capacity(low.dispatches.len());
+    for d in &low.dispatches {
+        let known = kinds.iter().position(|(first, _)| first.bindings == d.bindings && first.kernel == d.kernel);
+        let kind = known.unwrap_or(kinds.len());
+        if known.is_none() {
+            kinds.push((d, 0));
+        }
+        kinds[kind].1 += 1;
+        of.push(kind);
+    }
+    of.into_iter().map(|kind| kinds[kind].1).collect()
+}
+
+/// Min bytes that a dispatch moves. `parts` dispatches split one piece of work, so each moves its share of inputs and outputs,
+/// but all weights and scratch.
+fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, parts: u64, precision: Precision) -> u64 {
     // An accumulating kernel reads its output too.
     let accesses = if d.kernel.accumulates() { 2 } else { 1 };
     let operand = |o: &Operand| match *o {

@@ -1,5 +1,6 @@
 //! A training run: batches, steps, evaluations, checkpoints and reports.
 
+mod begun;
 mod evaluation;
 mod prepare;
 mod recover;

@@ -88,6 +88,17 @@ fn unet_valid_padding() {
     }
 }
 
+/// The decoder's upsampling reads beyond the edge of its map, so pixels near the edge of a tile are no result.
+#[test]
+fn unet_valid_padding_with_an_upsampling_that_pads() {
+    if gpu_or_skip().is_some() {
+        let config = |up: &str| json!({"width": 4, "depth": 2, "up": up, "align_corners": false});
+        for up in ["nearest_conv", "bilinear"] {
+            assert_tiled_is_whole(&model("unet", config(up)), &image(201, 155, 1), 100);
+        }
+    }
+}
+
 #[test]
 fn unet_nearest_and_bilinear() {
     if gpu_or_skip().is_some() {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from . import _native
 from ._arguments import channel_list, finite, whole
 from ._errors import ImageShapeError, ImageTypeError
 
+from ._windows import Windows, is_chunked
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Convert: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Samples that are passed on as they are. Other numbers become float32.
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
@@ -22,20 +26,31 @@ _NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 _MANY_CHANNELS = 8
 
 
-def as_image(image: Any, in_channels: int | None = None) -> str | NDArray[Any]:
-    """A path as str, or an array of shape (H, W) or (H, W, C) and a dtype of the native half."""
+def as_image(image: Any, in_channels: int | None = None, *, lazy: bool = False) -> str | NDArray[Any] | Windows:
+    """A path as str, or an array of shape (H, W) or (H, W, C) and a dtype of the native half; with `lazy` by windows."""
     if isinstance(image, (str, os.PathLike)):
         return os.fsdecode(image)
-    array = _array(_transposed(image))
-    shape = array.shape
-    if array.ndim not in (2, 3):
+    image = _transposed(image)
+    # Of an xarray.DataArray, the array that it wraps.
+    inner: Any = image.data if hasattr(image, "dims") and hasattr(image, "coords") else image
+    if lazy and is_chunked(inner):
+        _check_shape(tuple(inner.shape), in_channels)
+        return Windows(inner, _dtype(np.dtype(inner.dtype)).name, _samples)
+    array = _array(image)
+    _check_shape(array.shape, in_channels)
+    return _samples(array)
+
+
+def _check_shape(shape: tuple[int, ...], in_channels: int | None) -> None:
+    if any(n != n for n in shape):
+        raise _shape_error(shape, "its size is not known before it is computed; call compute_chunk_sizes() first")
+    if len(shape) not in (2, 3):
         raise _shape_error(shape, f"shape {shape} is not (H, W) or (H, W, C); pass one plane at a time")
     if 0 in shape:
         raise _shape_error(shape, f"shape {shape} has no pixels")
-    if array.ndim == 3 and shape[2] > max(shape[0], _MANY_CHANNELS) and shape[2] != in_channels:
+    if len(shape) == 3 and shape[2] > max(shape[0], _MANY_CHANNELS) and shape[2] != in_channels:
         first = "np.moveaxis(image, 0, -1)"
         raise _shape_error(shape, f"shape {shape} has its channels first; they are the last axis: pass {first}")
-    return _samples(array)
 
 
 def _array(image: Any) -> NDArray[Any]:
@@ -58,15 +73,21 @@ def _array(image: Any) -> NDArray[Any]:
         raise ImageTypeError(f"image: {type(image).__name__} is neither an array nor a path") from None
 
 
-def _samples(array: NDArray[Any]) -> NDArray[Any]:
-    dtype = array.dtype.newbyteorder("=")
+def _dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that samples of another one are passed on in."""
     if dtype == np.bool_:
+        return np.dtype(np.uint8)
+    if dtype.kind not in "uif":
+        raise ImageTypeError(f"image: dtype {dtype} holds no samples; use integers, floats or bool")
+    plain = dtype.newbyteorder("=")
+    return plain if plain in _NATIVE else np.dtype(np.float32)
+
+
+def _samples(array: NDArray[Any]) -> NDArray[Any]:
+    dtype = _dtype(array.dtype)
+    if array.dtype == np.bool_:
         # As 1-bit image files are read.
         return array.astype(np.uint8) * np.uint8(255)
-    if dtype.kind not in "uif":
-        raise ImageTypeError(f"image: dtype {array.dtype} holds no samples; use integers, floats or bool")
-    if dtype not in _NATIVE:
-        dtype = np.dtype(np.float32)
     # Values beyond float32 become infinite, which the engine reports by position.
     with np.errstate(over="ignore"):
         return np.require(array.astype(dtype, copy=False), requirements=["ALIGNED"])

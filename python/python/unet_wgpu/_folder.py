@@ -29,6 +29,7 @@ def write(folder: Path, pairs: Iterable[tuple[Any, Any]], kind: str) -> int:
         array = _arrays.as_image(image)
         if isinstance(array, str):
             array = _arrays.read_image(array)
+        assert isinstance(array, np.ndarray)
         numbers = _ground_truth(truth, count - 1)
         if numbers.shape != array.shape[:2]:
             error = ImageShapeError(

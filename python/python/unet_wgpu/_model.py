@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,36 @@ class Model:
             model = cls.open(path, settings=settings)
             model._name = "state dict" if isinstance(module, Mapping) else type(module).__name__
             return model
+
+    def to_torch_state_dict(self) -> OrderedDict[str, Any]:
+        """Return the parameters and running statistics as a state dict.
+
+        Returns
+        -------
+        collections.OrderedDict
+            Names and torch tensors in host memory; numpy arrays if torch is not installed. Names are those of this project's
+            checkpoints (docs/models.md), whatever program the model came from: ``enc.0.conv1.weight``,
+            ``enc.0.bn1.running_mean``, ``head.weight``, ... Shapes are torch's. Its ``_metadata``, which torch saves with it,
+            describes the model, so that :meth:`from_torch` gives the same model back.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the model is an ONNX file of another family, whose parameters have no such names.
+
+        Examples
+        --------
+        >>> import unet_wgpu
+        >>> state = unet_wgpu.Model.open("nuclei").to_torch_state_dict()
+        >>> tuple(state["enc.0.conv1.weight"].shape)
+        (16, 1, 3, 3)
+        >>> unet_wgpu.Model.from_torch(state).inspect()["normalisation"]["kind"]
+        'percentile'
+        """
+        with tempfile.TemporaryDirectory(prefix="unet-wgpu-") as folder:
+            path = Path(folder) / "model.safetensors"
+            self.convert(path)
+            return _torch.state_dict(path.read_bytes())
 
     @property
     def name(self) -> str:
@@ -192,7 +223,7 @@ class Model:
         progress: Any = None,
     ) -> Segmentation:
         """Segment an image. Arguments, result and exceptions are those of :func:`unet_wgpu.segment`."""
-        source = _arrays.as_image(image, self.in_channels)
+        source = _arrays.as_image(image, self.in_channels, lazy=True)
         segmenter = self._on(device, precision, tta)
         results = segmenter.segment(
             source,

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ._windows import Windows
+
 __all__ = [
     "Measured",
     "Model",
@@ -51,7 +53,7 @@ class Segmenter:
     def device_bytes(self) -> int: ...
     def segment(
         self,
-        image: str | NDArray[Any],
+        image: str | NDArray[Any] | Windows,
         *,
         channels: list[int] | None,
         fill_nan: float | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,34 @@ _TYPES = {
 }
 
 
+#: Under this name the `_metadata` of a state dict, which torch saves with it and otherwise leaves alone, describes the model.
+_ABOUT = "unet_wgpu"
+
+
+def state_dict(file: bytes) -> OrderedDict[str, Any]:
+    """The tensors of a safetensors file: torch's if torch is installed, else numpy's arrays."""
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        tensor: Any = None
+    else:
+        tensor = torch.from_numpy
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start])
+    types = {code: np.dtype(name).newbyteorder("<") for name, code in _TYPES.items()}
+    state: OrderedDict[str, Any] = OrderedDict()
+    for name, about in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = about["data_offsets"]
+        array = np.frombuffer(file[start + begin : start + end], types[about["dtype"]]).reshape(about["shape"])
+        # A copy, which its owner may write to.
+        array = array.astype(array.dtype.newbyteorder("="))
+        state[name] = array if tensor is None else tensor(array)
+    vars(state)["_metadata"] = OrderedDict({_ABOUT: dict(header.get("__metadata__", {}))})
+    return state
+
+
 def state_of(module: Any) -> Mapping[str, Any]:
     """The state dict of a module, or a state dict as it is."""
     state = module.state_dict() if hasattr(module, "state_dict") else module
@@ -34,6 +63,9 @@ def state_of(module: Any) -> Mapping[str, Any]:
 def safetensors(state: Mapping[str, Any]) -> bytes:
     """The bytes of a safetensors file with these tensors: torch's, or numpy's arrays."""
     header: dict[str, Any] = {}
+    about = getattr(state, "_metadata", None)
+    if isinstance(about, Mapping) and isinstance(about.get(_ABOUT), Mapping):
+        header["__metadata__"] = dict(about[_ABOUT])
     data: list[bytes] = []
     end = 0
     for name, tensor in state.items():

@@ -21,7 +21,7 @@ const MAX_LENGTH: usize = i32::MAX as usize;
 pub struct TileSpec {
     /// Shifting the input by a multiple of this only shifts the output; `2^depth`.
     pub align: usize,
-    /// Width of the invalid margin at window edges inside the image; 0 without padding.
+    /// Width of the invalid margin at window edges inside the image; 0 if no layer reads beyond its map.
     pub halo: usize,
     /// Pixels lost on each side; 0 with padding `same`, 92 for 572 -> 388.
     pub margin: usize,

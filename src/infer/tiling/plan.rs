@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::fixed_size::fixed_grid;
 use super::search::choose;
 use crate::error::{Error, Hint, Message, Result};
-use crate::graph::footprint;
+use crate::graph::{edge_pixels, footprint};
 use crate::infer::ensemble::Ensemble;
 use crate::infer::options::{Blend, SegmentOptions};
 use crate::infer::tile::graph::TileOutputs;
@@ -420,8 +420,11 @@ fn tileability(model: &Model) -> Result<Tileability> {
             Ok(f) if f.align > rule.step || !rule.step.is_multiple_of(f.align) => {
                 return Err(Error::invalid("model", format!("alignment {} does not divide {}", f.align, rule.step)));
             }
-            // Without padding every output pixel of a window is valid, however close to its edge.
-            Ok(_) if rule.margin > 0 => {}
+            // Without padding every output pixel of a window is valid, however close to its edge, unless some op pads after all.
+            Ok(f) if rule.margin > 0 => match edge_pixels(&graph, output, f.align, axis) {
+                Ok([before, after]) => halo = halo.max(before.max(after).next_multiple_of(rule.step)),
+                Err(why) => return Ok(Tileability::Impossible(why)),
+            },
             // Valid regions begin and end at multiples of `align`, as the footprint's blocks do.
             Ok(f) => halo = halo.max(f.before.max(f.after).next_multiple_of(rule.step)),
             Err(why) => return Ok(Tileability::Impossible(why)),

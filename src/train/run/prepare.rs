@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::begun::Begun;
 use super::recover::out_of_memory;
 use super::validation_loss::ValidationLoss;
 use super::{Progress, Ready, RunFiles, TrainRun};
@@ -13,6 +14,7 @@ use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::infer::paths::is_image_file;
+use crate::infer::write_atomically;
 use crate::model::{Architecture, Model};
 use crate::session::Recovery;
 use crate::train::augment::{Augmentation, Augmenter};
@@ -35,8 +37,9 @@ use crate::weights::{ModelMetadata, TrainedScale};
 const EXAMPLES: u64 = 4 << 30;
 
 impl TrainRun {
-    /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`; with
-    /// `init`, starts from a model's weights. Errors if `dir` holds a run and `resume` is not set.
+    /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`, or starts it
+    /// again if it was stopped before its first checkpoint; with `init`, starts from a model's weights. Errors if `dir` holds a
+    /// run and `resume` is not set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
         Self::new_while(gpu, config, dir, resume, init, &|| true)
@@ -75,10 +78,16 @@ impl TrainRun {
             let reason = format!("holds images ({image}): a run gets a folder of its own");
             return Err(Error::file(dir, reason));
         }
-        if resume && !files.last().exists() {
-            let reason = "holds no checkpoint to resume from: the run was stopped before its first; start it again without resuming";
-            return Err(Error::file(dir, reason));
+        let [begun, saved] = [files.config().exists(), files.last().exists()];
+        if resume && !begun && !saved {
+            return Err(Error::file(dir, "holds no run to resume"));
         }
+        let resume = resume && saved;
+        let text = config.to_toml()?;
+        // Reading data and compiling may take minutes. A run that is killed meanwhile can be resumed, unless it begins with weights
+        // that its configuration does not name.
+        let early = !begun && !saved && init.is_none();
+        let folder = if early { Some(Begun::new(dir, files.config(), &text)?) } else { None };
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
         let loss = config.loss(&*architecture)?;
         let weight_map = config.weight_map(&loss)?;
@@ -200,9 +209,23 @@ impl TrainRun {
             progress = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        if let Some(folder) = folder {
+            folder.keep();
+        }
+        let config_file = files.config();
+        let write_config = || write_atomically(&config_file, |w| w.write_all(text.as_bytes()));
+        if !resume {
+            // What is left of an earlier run goes, so that configuration and checkpoint are of the same run wherever this one is
+            // stopped.
+            remove(&files.last())?;
+            if init.is_some() {
+                remove(&config_file)?;
+            }
+        }
+        if resume || init.is_none() {
+            write_config()?;
+        }
         let report = if resume { Report::resume(dir, step)? } else { Report::create(dir)? };
-        let text = config.to_toml()?;
-        crate::infer::write_atomically(files.config(), |w| w.write_all(text.as_bytes()))?;
         let ready = Ready {
             device: gpu.describe(),
             parameters: crate::model::parameter_count(&graph),
@@ -239,8 +262,18 @@ impl TrainRun {
         if !resume {
             // The first checkpoint, so that a run can be resumed wherever it is stopped.
             run.save().await.map_err(out_of_memory)?;
+            if init.is_some() {
+                write_config()?;
+            }
         }
         Ok(run)
+    }
+}
+
+fn remove(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file, e)),
+        _ => Ok(()),
     }
 }
 

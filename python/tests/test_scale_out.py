@@ -1,0 +1,107 @@
+"""integrations/ray and integrations/dask: several workers on a folder, one of which is killed."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from unet_wgpu import read_image
+
+IMAGES = 16
+
+
+@pytest.fixture
+def folder(cells, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(IMAGES):
+        # Large enough that a worker can be caught at work.
+        np.save(folder / f"{i:02}.npy", np.roll(np.tile(cells, (4, 4)), 5 * i, 1))
+    return folder
+
+
+def processes(marker, name):
+    """The processes with an environment variable, whose command has `name`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker.encode() in (entry / "environ").read_bytes():
+                if name.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def run(script, folder, out, *arguments, name=None):
+    """Runs a script; kills one of its workers, whose command has `name`, once there are results."""
+    marker = f"UNET_TEST={uuid.uuid4()}"
+    key, value = marker.split("=")
+    environment = {**os.environ, key: value, "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+    command = [sys.executable, str(ROOT / "integrations" / script), str(folder), str(out), *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    killed = None
+    end = time.monotonic() + 240
+    try:
+        while name and killed is None and process.poll() is None and time.monotonic() < end:
+            workers = processes(marker, name)
+            if len(workers) >= 3 and len(list(out.glob("[0-9]*_labels.npy"))) >= 2:
+                killed = workers[0]
+                os.kill(killed, signal.SIGKILL)
+            time.sleep(0.02)
+        stdout, stderr = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    return process.returncode, stdout, stderr, killed
+
+
+def check(program, folder, out, whole):
+    program("segment", folder, "-o", whole, "--save", "labels")
+    for i in range(IMAGES):
+        expected = read_image(whole / f"{i:02}_labels.tif")
+        found = np.load(out / f"{i:02}_labels.npy")
+        assert found.dtype == np.int32 and found.max() > 0
+        np.testing.assert_array_equal(found, expected)
+    
+
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_ray(program, folder, tmp_path):
+    pytest.importorskip("ray.data")
+    out = tmp_path / "out"
+    arguments = ["--workers", "3", "--cpus", "0.25"]
+    code, _, stderr, killed = run("ray/segment_folder.py", folder, out, *arguments, name="ray::MapWorker")
+    assert code == 0, stderr
+    assert killed is not None, "the run ended before a worker could be killed"
+    with open(out / "summary.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["image"] for r in rows] == [f"{i:02}.npy" for i in range(IMAGES)], "every image once"
+    assert not any(r["error"] for r in rows)
+    check(program, folder, out, tmp_path / "whole")
+    # Again: what exists is left out, a bad image is an error of its own.
+    (out / "03_labels.npy").unlink()
+    (folder / "bad.npy").write_bytes(b"no image")
+    code, _, stderr, _ = run("ray/segment_folder.py", folder, out, *arguments)
+    assert code == 1 and "error: bad.npy" in stderr and f"{IMAGES - 1} of {IMAGES + 1} images are left out" in stderr, stderr
+    assert np.load(out / "03_labels.npy").max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_dask(program, folder, tmp_path):
+    pytest.importorskip("distributed")
+    out = tmp_path / "out"
+    code, stdout, stderr, killed = run("dask/segment_folder.py", folder, out, "--workers", "3", name="spawn_main")
+    assert code == 0, stderr
+    assert killed is not None, "the run ended before a worker could be killed"
+    assert sorted(stdout.split()[0::3]) == [f"{i:02}.npy:" for i in range(IMAGES)], "every image once"
+    check(program, folder, out, tmp_path / "whole")
