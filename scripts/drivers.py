@@ -18,16 +18,18 @@ NETWORKS = {
 
 
 def command(program, folder):
-    """The program, with the driver and the libraries of a folder that fetch_mesa.sh filled."""
+    """The program, with the driver and the libraries of a folder that fetch_mesa.sh filled; or with that of a manifest."""
     if folder is None:
         return [program], {}
+    if folder.endswith(".json"):
+        return [program], {"VK_DRIVER_FILES": folder, "UNET_DEVICE": "SwiftShader"}
     loader = os.path.join(folder, "ld-linux-x86-64.so.2")
     return [loader, "--library-path", folder, program], {"VK_DRIVER_FILES": os.path.join(folder, "lvp.json")}
 
 
 def run(program, folder, arguments, width, cache):
     prefix, env = command(program, folder)
-    env = {**os.environ, **env, "UNET_DEVICE": "llvmpipe", "NODEVICE_SELECT": "1", "XDG_CACHE_HOME": cache}
+    env = {**os.environ, "UNET_DEVICE": "llvmpipe", "NODEVICE_SELECT": "1", "XDG_CACHE_HOME": cache, **env}
     for name in ("LP_NATIVE_VECTOR_WIDTH", "MESA_SHADER_CACHE_DIR", "UNET_CACHE_DIR"):
         env.pop(name, None)
     if width:
@@ -44,7 +46,9 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--networks", type=int, default=len(NETWORKS))
-    parser.add_argument("drivers", nargs="*", metavar="NAME=FOLDER", help="besides the installed driver")
+    parser.add_argument(
+        "drivers", nargs="*", metavar="NAME=FOLDER|MANIFEST", help="besides the installed driver; a manifest is SwiftShader's"
+    )
     options = parser.parse_args()
     drivers = {"installed": None, **dict(d.split("=", 1) for d in options.drivers)}
     widths = {"256 bits": 256, "512 bits": 512, "the program's choice": None}
@@ -58,6 +62,9 @@ def main():
         for turn in range(options.rounds):
             for name, folder in drivers.items():
                 for width, bits in widths.items():
+                    # SwiftShader has one width.
+                    if bits and folder and folder.endswith(".json"):
+                        continue
                     got = run(options.program, folder, arguments, bits, caches[name])
                     best[name][width] = min(best[name][width], got["min_ms"])
                     device[name] = got["adapter"].split("(Vulkan, ")[-1].split(", software")[0]
@@ -65,7 +72,7 @@ def main():
                         first[name] = got["load_ms"] + got["first_run_ms"]
         reference = min(best["installed"].values())
         for name in drivers:
-            times = " | ".join(f"{ms:.0f}" for ms in best[name].values())
+            times = " | ".join("" if ms == float("inf") else f"{ms:.0f}" for ms in best[name].values())
             ratio = best[name]["the program's choice"] / reference
             print(f"| {network} | {name}: {device[name]} | {times} | {first[name] / 1000:.1f} s | {ratio:.2f} |", flush=True)
     for cache in caches.values():

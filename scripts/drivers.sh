@@ -6,6 +6,9 @@
 #     UNET=target/release/unet sh scripts/drivers.sh --selftest
 #                                       unet selftest on each driver instead
 #
+# SwiftShader joins --selftest where Chromium is installed (SWIFTSHADER names its manifest), and the table if SWIFTSHADER is set: it takes
+# minutes for each network.
+#
 # Drivers come from Debian into ${XDG_CACHE_HOME:-~/.cache}/unet-wgpu/mesa (350 MB each); nothing on the system changes. One that
 # cannot be downloaded is named and left out.
 set -eu
@@ -30,6 +33,7 @@ for suite in bookworm-backports trixie sid; do
     fi
 done
 if [ -n "$selftest" ]; then
+    swift=${SWIFTSHADER:-/usr/lib/chromium/vk_swiftshader_icd.json}
     for driver in installed= $drivers; do
         at=${driver#*=}
         echo "== ${driver%%=*}"
@@ -39,9 +43,13 @@ if [ -n "$selftest" ]; then
             "$program" selftest --device llvmpipe -q || failed=1
         fi
     done
+    if [ -e "$swift" ]; then
+        echo "== SwiftShader"
+        VK_DRIVER_FILES="$swift" "$program" selftest --device SwiftShader -q || failed=1
+    fi
 else
     # shellcheck disable=SC2086
-    python3 scripts/drivers.py --program "$program" $short $drivers
+    python3 scripts/drivers.py --program "$program" $short $drivers ${SWIFTSHADER:+"SwiftShader=$SWIFTSHADER"}
 fi
 [ -z "$missing" ] || echo "skipped: no driver of$missing could be downloaded" >&2
 [ -z "$failed" ]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser, of the C
-# interface and from Python.
+# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser, in windows, of the
+# C interface and from Python.
 #
 #     sh scripts/test.sh
 #
@@ -39,6 +39,8 @@ step cargo test
 # Prints `skipped: ..` last where the browser or its compiler cannot be had.
 step sh scripts/test_web.sh > target/test_web.log || { cat target/test_web.log; exit 1; }
 cat target/test_web.log
+step sh scripts/test_window.sh > target/test_window.log || { cat target/test_window.log; exit 1; }
+cat target/test_window.log
 step sh scripts/test_capi.sh > target/test_capi.log || { cat target/test_capi.log; exit 1; }
 cat target/test_capi.log
 # The same for what cannot be downloaded.
@@ -46,5 +48,6 @@ step sh scripts/test_python.sh > target/test_python.log || { cat target/test_pyt
 cat target/test_python.log
 printf '== all good\n' >&2
 sed -n '$s/^skipped: /== but the browser was skipped: /p' target/test_web.log >&2
+sed -n '$s/^skipped: /== but of the windows was skipped: /p' target/test_window.log >&2
 sed -n '$s/^skipped: /== but the Python package was skipped: /p' target/test_python.log >&2
 sed -n '$s/^skipped: /== but of the C interface was skipped: /p' target/test_capi.log >&2

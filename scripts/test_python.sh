@@ -30,7 +30,10 @@ venv=$build/venv/bin/python
 "$venv" -m pip install --quiet 'maturin>=1.9.4,<2' numpy pytest mypy tqdm >&2 ||
     skip "maturin, numpy, pytest, mypy or tqdm cannot be downloaded"
 # Each of its tests is skipped where a package is missing.
-for extra in dask xarray pyyaml roifile shapely "nbclient nbformat ipykernel matplotlib pandas"; do
+extras='dask[distributed] xarray pyyaml'
+# Large: with `-m slow` alone.
+case "$*" in *slow*) extras="$extras ray[data]" ;; esac
+for extra in $extras roifile shapely "nbclient nbformat ipykernel matplotlib pandas"; do
     "$venv" -m pip install --quiet $extra >&2 || say "tests with $extra are skipped: it cannot be downloaded"
 done
 

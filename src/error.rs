@@ -5,6 +5,7 @@ mod message;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use hint::Hint;
 pub use message::Message;
@@ -90,7 +91,23 @@ pub enum Error {
         /// The parameter or the layers.
         what: String,
     },
-    /// The device is gone; the session must be rebuilt.
+    /// The device has no memory left.
+    OutOfMemory {
+        /// What was being allocated.
+        what: String,
+        /// Its size in bytes, if that is known.
+        bytes: Option<u64>,
+        /// What takes less memory.
+        remedy: Option<Hint>,
+    },
+    /// The device finished nothing for as long as it may; it may still be at work.
+    Timeout {
+        /// The dispatches or the submission that was waited for.
+        what: String,
+        /// How long the device finished nothing.
+        limit: Duration,
+    },
+    /// The device is lost, with all that was made on it: which one, and what was being done.
     DeviceLost(String),
     /// The caller cancelled the work.
     Cancelled,
@@ -142,8 +159,38 @@ impl Error {
             Self::Limit { what, needed, limit } => format!("{what} needs {needed}, the limit is {limit}").into(),
             Self::Gpu { what, reason } => format!("GPU error in {what}: {reason}").into(),
             Self::F16Range { what } => format!("{what} exceeds the range of f16 (65504); f32 can hold it").into(),
+            Self::OutOfMemory { what, bytes, remedy } => {
+                let size = bytes.map(|b| format!(" ({:.1} MiB)", b as f64 / (1u64 << 20) as f64)).unwrap_or_default();
+                let text = Message::from(format!("the GPU device has no memory left for {what}{size}"));
+                match remedy {
+                    Some(hint) => text.then("; what takes less: `").then(hint.clone()).then("`"),
+                    None => text,
+                }
+            }
+            Self::Timeout { what, limit } => {
+                let limit = limit.as_secs_f64();
+                format!("the GPU device did not finish {what}, nor anything else, within {limit} s").into()
+            }
             Self::DeviceLost(reason) => format!("the GPU device was lost: {reason}").into(),
             Self::Cancelled => "cancelled".into(),
+        }
+    }
+
+    /// An [`Error::OutOfMemory`] that nothing smaller avoided.
+    pub(crate) fn even_with(self, smallest: &str) -> Self {
+        match self {
+            Self::OutOfMemory { what, bytes, remedy } => {
+                Self::OutOfMemory { what: format!("{what}, even with {smallest}"), bytes, remedy }
+            }
+            other => other,
+        }
+    }
+
+    /// An [`Error::OutOfMemory`] with what takes less memory.
+    pub(crate) fn with_remedy(self, hint: Hint) -> Self {
+        match self {
+            Self::OutOfMemory { what, bytes, .. } => Self::OutOfMemory { what, bytes, remedy: Some(hint) },
+            other => other,
         }
     }
 

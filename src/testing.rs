@@ -2,10 +2,12 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod device;
+mod faults;
 mod gradient;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::{again_with_wide_vectors, gpu_or_skip};
+pub use faults::{allocations, fail_allocation, fail_allocations_above, lose_at_submission};
 pub use gradient::GradientGraph;
 
 use crate::error::{Error, Result};

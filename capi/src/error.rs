@@ -61,9 +61,11 @@ fn status(e: &Error) -> UnetStatus {
         Error::Io { .. } | Error::File { .. } | Error::ParameterMissing { .. } | Error::ParameterShape { .. } => {
             UnetStatus::UNET_FILE
         }
-        Error::NoAdapter | Error::UnknownAdapter { .. } | Error::Gpu { .. } => UnetStatus::UNET_DEVICE,
+        Error::NoAdapter | Error::UnknownAdapter { .. } | Error::Gpu { .. } | Error::Timeout { .. } => {
+            UnetStatus::UNET_DEVICE
+        }
         Error::DeviceLost(_) => UnetStatus::UNET_DEVICE_LOST,
-        Error::Limit { .. } => UnetStatus::UNET_LIMIT,
+        Error::Limit { .. } | Error::OutOfMemory { .. } => UnetStatus::UNET_LIMIT,
         Error::Cancelled => UnetStatus::UNET_CANCELLED,
         _ => UnetStatus::UNET_INVALID,
     }

@@ -77,7 +77,11 @@ fn make(py: Python<'_>, e: &Error) -> PyResult<PyErr> {
             attributes.set_item("limit", limit)?;
             "LimitError"
         }
-        Error::Gpu { .. } | Error::F16Range { .. } | Error::DeviceLost(_) => "DeviceError",
+        Error::Gpu { .. }
+        | Error::F16Range { .. }
+        | Error::OutOfMemory { .. }
+        | Error::Timeout { .. }
+        | Error::DeviceLost(_) => "DeviceError",
         Error::Cancelled => "CancelledError",
         _ => "UnetError",
     };

@@ -29,6 +29,9 @@ pub(super) struct Doctor {
     /// Seconds for the self-test; 0 leaves it out
     #[arg(long, default_value_t = 10, value_name = "N")]
     seconds: u32,
+    /// Time Mesa's software renderer with vectors of 256 and of 512 bits, and use the faster from now on, whatever its version
+    #[arg(long)]
+    vectors: bool,
 }
 
 /// Variables that change what runs.
@@ -50,6 +53,11 @@ const VARIABLES: &[&str] = &[
 ];
 
 impl Doctor {
+    /// Whether both widths of vectors are measured before any driver is loaded.
+    pub(super) fn measures_vectors(&self) -> bool {
+        self.vectors
+    }
+
     pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let all = adapters();
         let choice = devices::choose(&all, common.device())?;

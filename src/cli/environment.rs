@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use unet_wgpu::Result;
 use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::testing;
 
 /// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` configure it, for measurements: a forced family of
 /// convolution kernels, a forced operand path of GEMM kernels, shaders with every index checked.
@@ -17,6 +19,23 @@ pub(super) fn forced(gpu: &Gpu) -> Result<Gpu> {
     }
     let gpu = gpu.with_target(target);
     Ok(if std::env::var_os("UNET_CHECKED_SHADERS").is_some() { gpu.with_checked_shaders() } else { gpu })
+}
+
+/// Failures that tests provoke: `UNET_LOSE_AT=5,3` destroys the first device of the program with its fifth submission and the
+/// second with its third; `UNET_FAIL_ALLOCATION=7` lets the seventh allocation of each fail for want of memory.
+pub(super) fn faults(gpu: &Gpu) {
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+    let numbers = |name: &str| -> Vec<u64> {
+        let list = std::env::var(name).unwrap_or_default();
+        list.split(',').filter_map(|n| n.trim().parse().ok()).collect()
+    };
+    let device = OPENED.fetch_add(1, Ordering::SeqCst);
+    if let Some(&n) = numbers("UNET_LOSE_AT").get(device) {
+        testing::lose_at_submission(gpu, n);
+    }
+    if let Some(&n) = numbers("UNET_FAIL_ALLOCATION").first() {
+        testing::fail_allocation(gpu, n);
+    }
 }
 
 /// This user's cache folder: `UNET_CACHE_DIR`, else the system's default. `None` if there is none, or if `UNET_CACHE_DIR`

@@ -33,6 +33,7 @@ fn option(hint: &Hint) -> String {
         Hint::GroundTruthClasses => "--ground-truth classes".into(),
         Hint::SetColours => "--colours".into(),
         Hint::Resume => "--resume".into(),
+        Hint::TrainMemory => "--memory SIZE".into(),
         // The enum is non-exhaustive: fall back to the library's own wording.
         other => other.to_string(),
     }

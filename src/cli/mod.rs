@@ -20,6 +20,7 @@ mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
 mod instances;
+mod measure_vectors;
 mod mesa;
 mod models;
 mod output;
@@ -37,10 +38,12 @@ mod tune;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use mesa::Measuring;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use unet_wgpu::low_level::gpu::PrecisionChoice;
 use unet_wgpu::low_level::session::{self, Backend};
 use unet_wgpu::low_level::tensor::Precision;
@@ -94,10 +97,12 @@ enum Command {
     Selftest(selftest::Selftest),
     /// Write the WGSL of every kernel, for tools that read shaders
     Shaders(shaders::Shaders),
+    #[command(hide = true, name = mesa::COMMAND)]
+    MeasureVectors(measure_vectors::MeasureVectors),
 }
 
 /// Options of every subcommand.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Device to compute on: an index or part of a name from `unet devices`, or `cpu` for the slow reference
@@ -124,6 +129,22 @@ pub(crate) struct Common {
     verbose: u8,
 }
 
+impl Cli {
+    /// Only what opens a device is worth a measurement.
+    fn measuring(&self) -> Measuring {
+        use Command::*;
+        match &self.command {
+            Doctor(c) if c.measures_vectors() => Measuring::Always,
+            _ if self.common.no_cache => Measuring::Off,
+            _ if self.common.device().eq_ignore_ascii_case(Backend::CPU) => Measuring::Stored,
+            Segment(_) | Train(_) | Eval(_) | Run(_) | Bench(_) | Tune(_) | Doctor(_) | Selftest(_) => {
+                Measuring::Missing
+            }
+            Inspect(_) | Convert(_) | Devices(_) | Shaders(_) | MeasureVectors(_) => Measuring::Stored,
+        }
+    }
+}
+
 fn precision(text: &str) -> Result<PrecisionChoice, String> {
     text.parse().map_err(|_| "expected f32, f16 or auto".into())
 }
@@ -147,6 +168,7 @@ impl Common {
         let mut backend = Backend::open(self.device())?;
         if let Backend::Gpu(gpu) = &mut backend {
             *gpu = environment::forced(gpu)?;
+            environment::faults(gpu);
         }
         backend = backend.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
@@ -176,6 +198,18 @@ impl Common {
             }
         }
         Ok(backend)
+    }
+
+    /// Opens the device again after it was lost.
+    pub(crate) fn recovery(&self) -> impl FnMut() -> Result<Backend> + Send + 'static {
+        let common = self.clone();
+        let mut wait = Duration::ZERO;
+        move || {
+            // A driver that resets the device takes a moment.
+            std::thread::sleep(wait);
+            wait = Duration::from_secs(2);
+            common.backend()
+        }
     }
 
     /// The folder for cache files; `None` with `--no-cache`, or if there is none.
@@ -217,9 +251,9 @@ impl Common {
 
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
-    mesa::prepare();
     let cli = Cli::parse();
     cli.common.start_logging();
+    mesa::prepare(cli.measuring(), |line| cli.common.note(line));
     capture_panics();
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
@@ -234,6 +268,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
         Command::Shaders(c) => c.run(&cli.common),
+        Command::MeasureVectors(c) => c.run(&cli.common),
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(code)) => code,

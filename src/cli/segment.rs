@@ -216,7 +216,7 @@ impl Segment {
         let ensemble = Ensemble::new(models)?.with_tta(self.tta);
         let backend = common.backend()?;
         let device = backend.describe();
-        let mut segmenter = Segmenter::new(backend, ensemble);
+        let mut segmenter = Segmenter::new(backend, ensemble).with_recovery(common.recovery());
         let mut skipped = 0;
         if self.blend == Blend::Gaussian {
             let whole = "tiles are blended: with several tiles the result differs from that of the whole image";

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unet_wgpu::low_level::model::Model;
-use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::session::{Backend, Recovery};
 use unet_wgpu::low_level::train::{
     AugmentationPreset, Elastic, Event, GroundTruthSummary, InstancesConfig, Outcome, Ready, TrainConfig, TrainRun,
 };
@@ -105,9 +105,10 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(&self, common: &Common) -> Result<ExitCode> {
         let config = self.config()?;
-        let Backend::Gpu(gpu) = common.backend()? else {
+        let Backend::Gpu(mut gpu) = common.backend()? else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
         };
+        let mut recovery = Recovery::new(common.recovery());
         let options = self.init_set.iter().map(|pair| option(pair)).collect::<Result<_>>()?;
         let init = self.init.as_deref().map(|name| Model::open_with(name, &options)).transpose()?;
         if let Some(model) = &init {
@@ -132,12 +133,22 @@ impl Train {
             ));
         }
         let running = || !stop.load(Ordering::SeqCst);
-        let run = TrainRun::new_while(&gpu, config, &self.out, self.resume, init.as_ref(), &running);
-        if matches!(run, Err(Error::Cancelled)) {
-            common.note("interrupted before the first step");
-            return Ok(ExitCode::from(130));
-        }
-        let mut run = run?;
+        let run = loop {
+            let run = TrainRun::new_while(&gpu, config.clone(), &self.out, self.resume, init.as_ref(), &running);
+            match run {
+                Err(Error::Cancelled) => {
+                    common.note("interrupted before the first step");
+                    return Ok(ExitCode::from(130));
+                }
+                Err(e @ Error::DeviceLost(_)) => {
+                    if let Backend::Gpu(another) = recovery.reopen(e)? {
+                        gpu = another;
+                    }
+                }
+                run => break run?,
+            }
+        };
+        let mut run = run.with_recovery(recovery);
         let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {msg} {elapsed} (about {eta} left)");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));

@@ -38,6 +38,8 @@ pub enum Hint {
     SetColours,
     /// Resume the training run.
     Resume,
+    /// Limit the device memory of a training step, which divides its batch.
+    TrainMemory,
 }
 
 impl Hint {
@@ -70,6 +72,7 @@ impl fmt::Display for Hint {
             Self::GroundTruthClasses => f.write_str("GroundTruthKind::Classes"),
             Self::SetColours => f.write_str("LabelOptions::colours"),
             Self::Resume => f.write_str("resume = true"),
+            Self::TrainMemory => f.write_str("TrainConfig::memory"),
         }
     }
 }

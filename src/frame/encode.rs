@@ -77,7 +77,10 @@ impl Frame {
         if let Some(at) = self.sizes.iter().position(|s| s.place == place) {
             return Ok(at);
         }
-        let sized = PreparedSize::new(&self.gpu, &self.layout, &self.pipelines, &self.buffers, &self.sessions, place)?;
+        let Self { gpu, layout, pipelines, buffers, sessions, .. } = &*self;
+        gpu.check_device("preparing a size")?;
+        let new = || PreparedSize::new(gpu, layout, pipelines, buffers, sessions, place);
+        let sized = gpu.guarded("preparing a size", new)?;
         if self.sizes.len() == MAX_SIZES {
             self.sizes.remove(0);
         }

@@ -5,7 +5,7 @@ use super::format::FrameOptions;
 use super::job::texture_placement;
 use super::layout::{Layout, graph};
 use super::rules::Rule;
-use super::sized::{Buffers, Pipelines, filled};
+use super::sized::{Buffers, Pipelines};
 use super::steps::{after, before};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -138,15 +138,8 @@ impl FrameModel {
 
     fn buffers(&self, layout: &Layout) -> Result<Buffers> {
         use wgpu::BufferUsages as Usage;
-        let buffer = |label, size: u64, usage| {
-            let size = size.max(16).next_multiple_of(16);
-            self.gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage: Usage::STORAGE | usage,
-                mapped_at_creation: false,
-            })
-        };
+        let buffer =
+            |label, size: u64, usage| self.gpu.buffer(label, size.max(16).next_multiple_of(16), Usage::STORAGE | usage);
         let rules: Vec<f32> = match &layout.rule {
             Rule::Measured { channels, .. } => channels.iter().flat_map(|r| r.words()).collect(),
             Rule::Fixed(_) => Vec::new(),
@@ -159,12 +152,12 @@ impl FrameModel {
         let words = |words: usize| (4 * words * layout.measured()) as u64;
         let result = |request| buffer("frame result", layout.result_bytes(request), Usage::COPY_SRC);
         Ok(Buffers {
-            pixels: buffer("frame pixels", layout.pixel_bytes(), Usage::COPY_DST),
-            stats: buffer("frame counts", words(layout.stats_words()), Usage::COPY_DST),
-            sums: buffer("frame sums", words(layout.sums_words()), Usage::empty()),
-            rules: filled(&self.gpu, "frame rules", bytemuck::cast_slice(&rules), Usage::STORAGE)?,
-            palette: filled(&self.gpu, "frame palette", bytemuck::cast_slice(&palette), Usage::STORAGE)?,
-            results: layout.outputs.iter().map(result).collect(),
+            pixels: buffer("frame pixels", layout.pixel_bytes(), Usage::COPY_DST)?,
+            stats: buffer("frame counts", words(layout.stats_words()), Usage::COPY_DST)?,
+            sums: buffer("frame sums", words(layout.sums_words()), Usage::empty())?,
+            rules: self.gpu.filled_buffer("frame rules", bytemuck::cast_slice(&rules), Usage::STORAGE)?,
+            palette: self.gpu.filled_buffer("frame palette", bytemuck::cast_slice(&palette), Usage::STORAGE)?,
+            results: layout.outputs.iter().map(result).collect::<Result<_>>()?,
         })
     }
 }

@@ -81,9 +81,9 @@ impl PreparedSize {
             offsets.push(content.len() as u64);
             content.extend_from_slice(bytemuck::cast_slice(&step.params));
         }
-        let uniforms = filled(gpu, "frame parameters", &content, wgpu::BufferUsages::UNIFORM)?;
+        let uniforms = gpu.filled_buffer("frame parameters", &content, wgpu::BufferUsages::UNIFORM)?;
         let words = info(layout, place).words();
-        let info = filled(gpu, "frame position", bytemuck::cast_slice(&words), wgpu::BufferUsages::COPY_SRC)?;
+        let info = gpu.filled_buffer("frame position", bytemuck::cast_slice(&words), wgpu::BufferUsages::COPY_SRC)?;
         let mut offset = offsets.into_iter();
         let mut ready = |step: &Step| {
             let pipeline = pipelines.get(&step.kernel);
@@ -139,22 +139,4 @@ fn info(layout: &Layout, place: Placement) -> ImageInfo {
     };
     let margin = layout.margin as i64;
     ImageInfo { tile: [-margin, -margin], window: [0, 0], image: place.size, channels }
-}
-
-/// A new buffer with contents.
-pub(super) fn filled(gpu: &Gpu, label: &str, content: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-    let size = content.len().max(16).next_multiple_of(16);
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size: size as u64,
-        usage,
-        mapped_at_creation: true,
-    });
-    {
-        let view = buffer.get_mapped_range_mut(..content.len() as u64);
-        let mut view = view.map_err(|e| Error::Gpu { what: label.into(), reason: e.to_string() })?;
-        view.copy_from_slice(content);
-    }
-    buffer.unmap();
-    Ok(buffer)
 }

@@ -1,9 +1,12 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
+mod allocate;
 mod cache;
 mod driver;
+mod faults;
 mod features;
+mod lost;
 mod peak;
 mod pipeline;
 mod precision;
@@ -30,7 +33,9 @@ use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, Tens
 use std::collections::{BTreeSet, HashMap};
 #[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// A device and queue, what they can do, and the pipelines compiled so far. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -47,18 +52,19 @@ struct Inner {
     checked: bool,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     disk: OnceLock<Option<cache::DiskCache>>,
+    /// Why our own device was lost.
     lost: Arc<Mutex<Option<String>>>,
+    /// Number of our submissions that have finished.
+    finished: Arc<AtomicU64>,
+    /// How long it may finish none of them while it is waited for, in milliseconds.
+    wait_limit: Arc<AtomicU64>,
+    faults: Arc<faults::Faults>,
     #[cfg(not(target_arch = "wasm32"))]
     waiter: OnceLock<wait::Waiter>,
 }
 
 impl Inner {
-    fn new(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        info: wgpu::AdapterInfo,
-        lost: Arc<Mutex<Option<String>>>,
-    ) -> Self {
+    fn new(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
         Self {
             device,
             queue,
@@ -66,9 +72,25 @@ impl Inner {
             checked: false,
             pipelines: Mutex::default(),
             disk: OnceLock::new(),
-            lost,
+            lost: Arc::default(),
+            finished: Arc::default(),
+            wait_limit: Arc::new(AtomicU64::new(wait::LIMIT_MS)),
+            faults: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             waiter: OnceLock::new(),
+        }
+    }
+
+    /// The same device without its pipelines.
+    fn again(&self) -> Self {
+        let Self { device, queue, info, lost, finished, wait_limit, faults, .. } = self;
+        let (lost, finished, wait_limit) = (lost.clone(), finished.clone(), wait_limit.clone());
+        Self {
+            lost,
+            finished,
+            wait_limit,
+            faults: faults.clone(),
+            ..Self::new(device.clone(), queue.clone(), info.clone())
         }
     }
 }
@@ -88,7 +110,11 @@ impl Gpu {
         // Only on our own device: a host application may have its own callback on its device.
         let lost = gpu.inner.lost.clone();
         gpu.device().set_device_lost_callback(move |reason, message| {
-            *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason:?} {message}"));
+            let reason = match reason {
+                wgpu::DeviceLostReason::Destroyed => "it was destroyed".to_string(),
+                _ => one_line(&message),
+            };
+            *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         });
         Ok(gpu)
     }
@@ -103,7 +129,13 @@ impl Gpu {
 
     fn of_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let info = device.adapter_info();
+        if !lost::responds(&device) {
+            return Err(Error::DeviceLost(format!("{}, while opening it", adapter::describe(&info))));
+        }
+        // What the driver refuses is found out there, not reported.
+        let scopes = lost::Scopes::open(&device);
         let target = adapter::target(&device, &info);
+        drop(scopes.close());
         if target.caps.max_storage_buffers < 4 {
             return Err(Error::Limit {
                 what: format!("adapter {}", info.name),
@@ -111,8 +143,7 @@ impl Gpu {
                 limit: target.caps.max_storage_buffers.to_string(),
             });
         }
-        let lost = Arc::new(Mutex::new(None));
-        let inner = Inner::new(device, queue, info, lost);
+        let inner = Inner::new(device, queue, info);
         Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
     }
 
@@ -145,10 +176,8 @@ impl Gpu {
     /// is unchecked; the tests run the same kernels checked.
     #[must_use]
     pub fn with_checked_shaders(&self) -> Self {
-        let Inner { device, queue, info, lost, .. } = &*self.inner;
-        let inner = Inner::new(device.clone(), queue.clone(), info.clone(), lost.clone());
-        let inner = Inner { checked: true, ..inner };
-        Self { inner: Arc::new(inner), target: self.target.clone() }
+        let inner = Inner { checked: true, ..self.inner.again() };
+        Self { inner: Arc::new(inner), ..self.clone() }
     }
 
     /// The same device, planning with other options.
@@ -161,7 +190,7 @@ impl Gpu {
     /// [`Caps`] must be the device's.
     #[must_use]
     pub fn with_target(&self, target: Target) -> Self {
-        Self { inner: self.inner.clone(), target: Arc::new(target) }
+        Self { target: Arc::new(target), ..self.clone() }
     }
 
     /// The same device, planning only with kernels that sum every pixel in the same order wherever it lies in a tile:
@@ -200,6 +229,14 @@ impl Gpu {
         self.with_target(target)
     }
 
+    /// Limits waiting for this device: a wait fails with [`Error::Timeout`] once the device has finished none of our submissions for
+    /// so long. Ten minutes without this call: a submission of ours is small, and software is slow. A browser has a limit of
+    /// its own.
+    pub fn set_wait_limit(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.inner.wait_limit.store(ms, Ordering::Relaxed);
+    }
+
     /// What a cache file must match: adapter, driver, backend and version of this crate.
     pub(crate) fn identity(&self) -> String {
         cache::identity(self.info())
@@ -221,7 +258,8 @@ impl Gpu {
     /// before anything is compiled; only the first call counts.
     #[cfg(feature = "std-fs")]
     pub fn cache_pipelines(&self, folder: &Path) {
-        self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
+        let open = || Ok(cache::DiskCache::open(self.device(), self.info(), folder));
+        self.inner.disk.get_or_init(|| self.guarded("opening the cache of pipelines", open).unwrap_or_default());
     }
 
     /// The compiled pipeline of a kernel; compiled at first use.
@@ -243,7 +281,7 @@ impl Gpu {
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
         let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
         let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
-        let compiling = Pipeline::compile(self.device(), &compiled, self.inner.checked, cache)?;
+        let compiling = Pipeline::compile(self, &compiled, self.inner.checked, cache)?;
         Ok(async move {
             let pipeline = Arc::new(compiling.await?);
             // Another thread may have been faster; both are the same.
@@ -290,34 +328,6 @@ impl Gpu {
     /// Number of pipelines compiled so far.
     pub fn pipelines_compiled(&self) -> usize {
         self.pipelines().len()
-    }
-
-    /// Runs `f` and turns a validation or out-of-memory error inside it into an [`Error::Gpu`] about `what`.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn scoped<T>(&self, what: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        block_on(self.scoped_async(what, f))
-    }
-
-    /// [`Self::scoped`] as a future. `f` runs at once; the future waits for the device's verdict.
-    pub fn scoped_async<T>(&self, what: &str, f: impl FnOnce() -> Result<T>) -> impl Future<Output = Result<T>> {
-        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = f();
-        // Scopes belong to a thread, and a browser has one stack of them: both close before anything is awaited.
-        let (validation, memory) = (validation.pop(), memory.pop());
-        async move {
-            let errors = [validation.await, memory.await];
-            let value = result?;
-            match errors.into_iter().flatten().next() {
-                Some(e) => Err(Error::Gpu { what: what.into(), reason: one_line(&e.to_string()) }),
-                None => Ok(value),
-            }
-        }
-    }
-
-    fn lost_or(&self, reason: &str) -> Error {
-        let lost = self.inner.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Error::DeviceLost(lost.unwrap_or_else(|| reason.to_string()))
     }
 }
 

@@ -56,7 +56,7 @@ impl Gpu {
 
     async fn multiply_adds(&self) -> Result<f64> {
         let groups: u32 = 4096;
-        let y = self.storage(u64::from(groups) * 64 * 16);
+        let y = self.buffer("peak", u64::from(groups) * 64 * 16, wgpu::BufferUsages::STORAGE)?;
         let time = async |rounds: u32| {
             let params = MultiplyAddParams { rounds, factor: 0.999, term: 0.001 };
             self.timed("peak_fma", &params.into(), &[&y], [groups, 1, 1]).await
@@ -78,7 +78,8 @@ impl Gpu {
     async fn copies(&self) -> Result<f64> {
         // Larger than the caches of most devices.
         let bytes = (256 << 20).min(self.caps().max_binding_bytes).min(self.caps().max_buffer_bytes) / 16 * 16;
-        let (x, y) = (self.storage(bytes), self.storage(bytes));
+        let storage = || self.buffer("peak", bytes, wgpu::BufferUsages::STORAGE);
+        let (x, y) = (storage()?, storage()?);
         let groups = (bytes / 16).div_ceil(64);
         let row = groups.min(1 << 14).min(u64::from(self.caps().max_workgroups)) as u32;
         let grid = [row, groups.div_ceil(u64::from(row)) as u32, 1];
@@ -92,15 +93,6 @@ impl Gpu {
         Ok(2.0 * bytes as f64 / (best * 1e6))
     }
 
-    fn storage(&self, size: u64) -> wgpu::Buffer {
-        self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("peak"),
-            size,
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        })
-    }
-
     /// Milliseconds of one dispatch by the host's clock, from submission to completion.
     async fn timed(
         &self,
@@ -110,13 +102,8 @@ impl Gpu {
         [x, y, z]: [u32; 3],
     ) -> Result<f64> {
         let pipeline = self.pipeline_async(&KernelKey::new(shader)).await?;
-        let uniform = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("peak parameters"),
-            size: params.len() as u64 * 4,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(params));
+        let uniform =
+            self.filled_buffer("peak parameters", bytemuck::cast_slice(params), wgpu::BufferUsages::UNIFORM)?;
         // Flush earlier writes, which must not be timed.
         self.wait_async(self.submit([])).await?;
         let submitted = self.scoped_async(shader, || {

@@ -1,7 +1,9 @@
 //! Compiling a kernel into a pipeline.
 
-use crate::error::{Error, Result};
-use crate::kernel::{BindingKind, KernelKey, parse};
+use super::Gpu;
+use super::lost::Scopes;
+use crate::error::Result;
+use crate::kernel::{BindingKind, KernelKey, Reflected, parse};
 
 /// A compiled kernel.
 #[derive(Debug)]
@@ -16,17 +18,34 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Starts to compile a kernel. The future returns its pipeline, or the device's error.
-    pub(super) fn compile(
-        device: &wgpu::Device,
+    pub(super) fn compile<'a>(
+        gpu: &'a Gpu,
         key: &KernelKey,
         checked: bool,
         cache: Option<&wgpu::PipelineCache>,
-    ) -> Result<impl Future<Output = Result<Self>> + use<>> {
+    ) -> Result<impl Future<Output = Result<Self>> + use<'a>> {
         let reflected = parse(key)?;
         let label = key.to_string();
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let scopes = Scopes::open(gpu.device());
+        let made = Self::make(gpu.device(), reflected, &label, checked, cache);
+        let verdict = scopes.close();
+        Ok(async move {
+            match verdict.await {
+                Some(e) => Err(gpu.refused(&format!("compiling kernel {label}"), &e)),
+                None => Ok(made),
+            }
+        })
+    }
+
+    fn make(
+        device: &wgpu::Device,
+        reflected: Reflected,
+        label: &str,
+        checked: bool,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Self {
         let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
+            label: Some(label),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(reflected.module)),
         };
         let checks =
@@ -35,15 +54,15 @@ impl Pipeline {
         // mode too, where an index out of bounds would change the result.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
         let entries: Vec<_> = (0u32..).zip(&reflected.bindings).map(|(i, kind)| layout_entry(i, *kind)).collect();
-        let layout = device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
+            label: Some(label),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
+            label: Some(label),
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),
@@ -54,13 +73,7 @@ impl Pipeline {
             },
             cache,
         });
-        let (verdict, bindings) = (scope.pop(), reflected.bindings);
-        Ok(async move {
-            match verdict.await {
-                Some(e) => Err(Error::Gpu { what: format!("kernel {label}"), reason: super::one_line(&e.to_string()) }),
-                None => Ok(Self { pipeline, layout, bindings }),
-            }
-        })
+        Self { pipeline, layout, bindings: reflected.bindings }
     }
 }
 

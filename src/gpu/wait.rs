@@ -19,10 +19,20 @@ pub(super) use thread::Waiter;
 
 use super::Gpu;
 use crate::error::{Error, Result};
+use std::sync::atomic::Ordering;
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Duration;
+#[cfg(not(target_arch = "wasm32"))]
+use thread::Failure;
+
+/// How long the device may finish nothing while it is waited for, milliseconds.
+pub(super) const LIMIT_MS: u64 = 600_000;
 
 /// Work submitted to the device.
 #[derive(Debug)]
 pub struct Submission {
+    /// What it does, for messages.
+    what: String,
     #[cfg(not(target_arch = "wasm32"))]
     index: wgpu::SubmissionIndex,
     #[cfg(target_arch = "wasm32")]
@@ -32,53 +42,113 @@ pub struct Submission {
 impl Gpu {
     /// Submits commands to the device's queue.
     pub fn submit(&self, commands: impl IntoIterator<Item = wgpu::CommandBuffer>) -> Submission {
-        let index = self.queue().submit(commands);
+        self.submit_named("a submission", commands)
+    }
+
+    /// [`Self::submit`] of commands that an error of waiting for them names.
+    pub fn submit_named(
+        &self,
+        what: impl Into<String>,
+        commands: impl IntoIterator<Item = wgpu::CommandBuffer>,
+    ) -> Submission {
+        let (index, finished) = (self.queue().submit(commands), self.inner.finished.clone());
+        let count = move || {
+            finished.fetch_add(1, Ordering::Relaxed);
+        };
+        if self.inner.faults.loses_device() {
+            self.device().destroy();
+        }
         #[cfg(not(target_arch = "wasm32"))]
-        return Submission { index };
+        {
+            self.queue().on_submitted_work_done(count);
+            Submission { what: what.into(), index }
+        }
         #[cfg(target_arch = "wasm32")]
         {
             // A browser has no index: it reports the end of all work submitted so far.
             let _ = index;
             let (sender, done) = oneshot();
-            self.queue().on_submitted_work_done(move || sender.send(()));
-            Submission { done }
+            self.queue().on_submitted_work_done(move || {
+                count();
+                sender.send(());
+            });
+            Submission { what: what.into(), done }
         }
     }
 
     /// Waits until a submission has finished.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        thread::poll(self.device(), submission).map_err(|e| self.lost_or(&e))
+        self.wait_for("a submission", submission)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait_limit(&self) -> Duration {
+        Duration::from_millis(self.inner.wait_limit.load(Ordering::Relaxed))
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait_for(&self, what: &str, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let outcome = thread::poll(self.device(), &submission, &self.inner.finished, self.wait_limit());
+        outcome.map_err(|e| self.failed_wait(what, e))
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn failed_wait(&self, what: &str, failure: Failure) -> Error {
+        match failure {
+            Failure::Timeout => Error::Timeout { what: what.into(), limit: self.wait_limit() },
+            Failure::Refused(reason) => self.lost(&format!("waiting for {what}"), &reason),
+        }
     }
 
     /// Waits until a submission has finished.
     pub async fn wait_async(&self, submission: Submission) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         {
+            let Submission { what, index } = submission;
             if BLOCKS.get() {
-                return self.wait(submission.index);
+                return self.wait_for(&what, index);
             }
-            let done = self.inner.waiter.get_or_init(|| Waiter::start(self.device())).request(submission.index);
-            let outcome = done.await.unwrap_or_else(|| Err("the thread that waits for the device has ended".into()));
-            outcome.map_err(|e| self.lost_or(&e))
+            let start = || Waiter::start(self.device(), &self.inner.finished);
+            let done = self.inner.waiter.get_or_init(start).request(index, self.wait_limit());
+            let ended = || Err(Failure::Refused("the thread that waits for the device has ended".into()));
+            done.await.unwrap_or_else(ended).map_err(|e| self.failed_wait(&what, e))
         }
         #[cfg(target_arch = "wasm32")]
         {
-            submission.done.await.ok_or_else(|| self.lost_or("the browser dropped a submission"))
+            let doing = format!("waiting for {}", submission.what);
+            submission.done.await.ok_or_else(|| self.lost(&doing, "the browser dropped a submission"))
         }
     }
 
-    /// Maps a buffer for reading once `submission`, the last to use it, has finished.
-    pub(crate) async fn map_async(&self, what: &str, buffer: &wgpu::Buffer, submission: Submission) -> Result<()> {
+    /// Maps a buffer for reading once `submission`, the last to use it, has finished, and hands its bytes to `read`.
+    pub(crate) async fn read_buffer<T>(
+        &self,
+        doing: &str,
+        buffer: &wgpu::Buffer,
+        submission: Submission,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         let (sender, mapped) = oneshot();
-        buffer.map_async(wgpu::MapMode::Read, .., move |outcome| sender.send(outcome.map_err(|e| e.to_string())));
+        let map = || {
+            buffer.map_async(wgpu::MapMode::Read, .., move |outcome| sender.send(outcome.map_err(|e| e.to_string())));
+            Ok(())
+        };
+        self.scoped_async(doing, map).await?;
         // A browser resolves the mapping by itself.
         #[cfg(not(target_arch = "wasm32"))]
         self.wait_async(submission).await?;
         #[cfg(target_arch = "wasm32")]
         drop(submission);
-        let outcome = mapped.await.ok_or_else(|| self.lost_or("a buffer was dropped while it was mapped"))?;
-        outcome.map_err(|reason| Error::Gpu { what: what.into(), reason })
+        let refused = |reason: String| self.or_lost(doing, Error::Gpu { what: doing.into(), reason });
+        let outcome = mapped.await.ok_or_else(|| self.lost(doing, "a buffer was dropped while it was mapped"))?;
+        outcome.map_err(refused)?;
+        let unmapped = self.scoped_async(doing, || {
+            let value = read(&buffer.get_mapped_range(..).map_err(|e| refused(e.to_string()))?);
+            buffer.unmap();
+            Ok(value)
+        });
+        unmapped.await
     }
 }
 

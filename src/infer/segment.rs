@@ -1,6 +1,7 @@
 //! The segmenter: takes an image, returns class ids and probabilities, using tiles that fit the device.
 
 mod first_pass;
+mod runners;
 
 use super::band::{BandInfo, BandSink, Needs};
 use super::channels::ChannelMap;
@@ -20,13 +21,14 @@ use super::tile::grid::Tileability;
 use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
 use super::tiling::budget::{Budget, BudgetedImage, check_rows};
 use super::tiling::plan::{CutRequest, TileKind, TilePlan, TilePlanner};
-use super::tiling::runner::{TileInput, TileOutput, TileRunner};
+use super::tiling::runner::{TileInput, TileOutput};
 use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::model::Model;
-use crate::session::Backend;
+use crate::session::{Backend, Recovery};
 use crate::tensor::Precision;
+use runners::Runners;
 
 /// A segmented image.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,13 +100,14 @@ struct Prepared<'a> {
     fitted: Fitted,
 }
 
-/// A model on a backend, for images of any size. The latest kind of tile stays compiled and allocated.
+/// A model on a backend, for images of any size. The latest kinds of tiles stay compiled and allocated, as many as fit in
+/// [`SegmentOptions::memory`] with the image at hand: images of several sizes in turn prepare nothing anew.
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
     planner: TilePlanner,
-    /// The runner of one kind of tile: the next image is likely to have the same size.
-    ready: Option<(TileKind, TileRunner)>,
+    runners: Runners,
+    recovery: Recovery,
 }
 
 /// Normalisation for each model, and the values shown as black and white.
@@ -113,7 +116,8 @@ type Measurement = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 impl Segmenter {
     /// Creates a segmenter for a model or an ensemble. Compiles and allocates nothing yet.
     pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
-        Self { backend, planner: TilePlanner::new(models.into()), ready: None }
+        let planner = TilePlanner::new(models.into());
+        Self { backend, planner, runners: Runners::default(), recovery: Recovery::default() }
     }
 
     /// The model, or the first of an ensemble; all its models agree in classes and channels.
@@ -135,7 +139,7 @@ impl Segmenter {
 
     /// Bytes of device memory in use.
     pub fn device_bytes(&self) -> u64 {
-        self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
+        self.runners.device_bytes()
     }
 
     /// Whether the models can be tiled exactly.
@@ -293,9 +297,21 @@ impl Segmenter {
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
         let mut image = [self.prepare(source, sinks, options, fitted)?];
-        let backend = self.backend_for(options);
-        let work = async |b: &Backend| self.stream_on(b, &mut image, options, &mut progress).await;
-        let (run, fallback) = backend.or_f32_async(work).await?;
+        let mut full: Option<Error> = None;
+        let (run, fallback) = loop {
+            let backend = self.backend_for(options);
+            let work = async |b: &Backend| self.stream_on(b, &mut image, options, &mut progress).await;
+            match backend.or_f32_async(work).await {
+                Ok(done) => break done,
+                Err(e @ Error::OutOfMemory { .. }) => {
+                    self.make_room(&e, full.is_none());
+                    full = Some(e);
+                }
+                // No tile is small enough for what the device has.
+                Err(e @ Error::Limit { .. }) => return Err(full.map_or(e, |full| full.even_with("the smallest tile"))),
+                Err(e) => return Err(e),
+            }
+        };
         match run.into_iter().next() {
             Some(run) => Ok(Streamed { fallback, ..run }),
             None => Err(Error::invalid("segmenter", "returned no result")),
@@ -373,8 +389,12 @@ impl Segmenter {
     ) -> Result<Vec<Streamed>> {
         let Some(plan) = self.plan(backend, images, options)? else { return Ok(Vec::new()) };
         let planes = self.planner.ensemble.planes();
-        let runner = self.runner(backend, plan.kind).await?;
-        let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
+        let (rule, at_once) = loop {
+            match self.runner(&plan).await {
+                Ok(runner) => break (runner.rule(), runner.tiles_at_once()),
+                Err(e) => self.reopen(e)?,
+            }
+        };
         let (mut in_progress, mut affines) = (Vec::new(), Vec::new());
         for Prepared { source, sinks, info, needs, affines: image_affines, channels, fitted } in images.iter_mut() {
             source.set_cache(plan.cache);
@@ -384,7 +404,8 @@ impl Segmenter {
             in_progress.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
             affines.push(&image_affines[..]);
         }
-        run_tiles(&mut in_progress, at_once, &mut Networks { runner, affines }, progress).await?;
+        let mut networks = Networks { segmenter: self, plan: &plan, affines };
+        run_tiles(&mut in_progress, at_once, &mut networks, progress).await?;
         let streamed = in_progress.into_iter().map(|o| streamed(o, &plan)).collect::<Vec<_>>();
         let scaled = |(s, p): (Streamed, &Prepared)| {
             let Fitted { factors: scale, diameter, .. } = p.fitted;
@@ -414,21 +435,6 @@ impl Segmenter {
         let Some((budget, others)) = budgets.split_first() else { return Ok(None) };
         self.planner.plan(&CutRequest { backend, options, outputs, size, budget }, others).map(Some)
     }
-
-    /// The runner for a kind of tile, reused from the last image or created now.
-    async fn runner(&mut self, backend: &Backend, kind: TileKind) -> Result<&mut TileRunner> {
-        let plans = self.planner.take_planned(&kind);
-        if self.ready.as_ref().is_none_or(|r| r.0 != kind) {
-            // Free the old buffers before allocating new ones.
-            self.ready = None;
-            let runner = TileRunner::of_kind(backend, &self.planner.ensemble, &kind, plans).await?;
-            self.ready = Some((kind, runner));
-        }
-        match &mut self.ready {
-            Some((_, runner)) => Ok(runner),
-            None => Err(Error::invalid("segmenter", "is not ready")),
-        }
-    }
 }
 
 /// The result of an image after its last row.
@@ -444,22 +450,38 @@ fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePl
 
 /// The networks for tiles, with each image's normalisation.
 struct Networks<'a> {
-    runner: &'a mut TileRunner,
+    segmenter: &'a mut Segmenter,
+    plan: &'a TilePlan,
     affines: Vec<&'a [Vec<ChannelAffine>]>,
 }
 
 impl RunTiles for Networks<'_> {
-    async fn run(&mut self, queued: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> {
+    async fn run(
+        &mut self,
+        queued: &[QueuedTile],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileResult>> {
         let affines = |w: &QueuedTile| self.affines.get(w.image).copied().unwrap_or_default();
         let tiles = queued.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
         let tiles: Vec<TileInput> = tiles.collect();
-        let results = self.runner.run_async(&tiles, progress).await?.into_iter();
+        let results = loop {
+            let outcome = match self.segmenter.runner(self.plan).await {
+                Ok(runner) => runner.run_async(&tiles, &mut progress).await,
+                Err(e) => Err(e),
+            };
+            match outcome {
+                Ok(results) => break results,
+                // Nothing of these tiles has been used yet: they are run again on another device.
+                Err(e) => self.segmenter.reopen(e)?,
+            }
+        };
+        self.segmenter.recovery.progressed();
         let result = |TileOutput { mask, decision: mut planes, probabilities, geometry }| {
             planes.extend(probabilities);
             planes.extend(geometry);
             TileResult { mask, planes }
         };
-        Ok(results.map(result).collect())
+        Ok(results.into_iter().map(result).collect())
     }
 }
 

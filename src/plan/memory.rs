@@ -71,8 +71,9 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
     placed.fill(items, &relations, &best, limit, textures, u64::MAX);
     let mut least = placed.total;
     let mut other = best.clone();
-    for _ in 0..ROUNDS.min(COMPARISONS / (large * large)) {
-        if least <= near {
+    for round in 0..ROUNDS.min(COMPARISONS / (large * large)) {
+        // Few orders are better than one that is almost as good as possible.
+        if least <= near || (round >= ROUNDS / 3 && least <= min + min / 12) {
             break;
         }
         other.clone_from(&best);

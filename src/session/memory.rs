@@ -24,7 +24,7 @@ impl Arena {
         usage: wgpu::BufferUsages,
         align: u64,
         sizes: impl Iterator<Item = u64>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut regions = Vec::new();
         let mut chunks: Vec<u64> = Vec::new();
         for size in sizes {
@@ -38,15 +38,8 @@ impl Arena {
             chunks[chunk] += padded;
         }
         let usage = usage | wgpu::BufferUsages::COPY_DST;
-        let make = |&size: &u64| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        Self { buffers: chunks.iter().map(make).collect(), regions }
+        let buffers = chunks.iter().map(|&size| gpu.buffer(label, size, usage)).collect::<Result<_>>()?;
+        Ok(Self { buffers, regions })
     }
 
     pub(super) fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
@@ -78,7 +71,7 @@ pub(super) struct Texture {
 impl Texture {
     fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
         let [width, height] = Self::size(label, bytes)?;
-        let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
+        let texture = gpu.texture(&wgpu::TextureDescriptor {
             label: Some(label),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
@@ -87,7 +80,7 @@ impl Texture {
             format: wgpu::TextureFormat::Rgba32Float,
             usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
-        });
+        })?;
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         Ok(Self { texture, view })
     }
@@ -128,25 +121,21 @@ impl Memory {
     /// The slots of a plan. Buffers are taken from `scratch` if it is given; a plan for memory of its own has none.
     pub(super) fn slots(gpu: &Gpu, plan: &Plan, scratch: Option<&Scratch>) -> Result<Vec<Self>> {
         let size = |bytes: u64| bytes.max(16).div_ceil(4) * 4;
-        let shared = scratch.filter(|_| plan.reused_memory).map(|scratch| {
-            let buffers = plan.slots.iter().filter(|s| s.kind == SlotKind::Buffer);
-            scratch.take(gpu, &buffers.map(|s| size(s.bytes)).collect::<Vec<_>>())
-        });
-        let mut shared = shared.into_iter().flatten();
+        let shared = match scratch.filter(|_| plan.reused_memory) {
+            Some(scratch) => {
+                let buffers = plan.slots.iter().filter(|s| s.kind == SlotKind::Buffer);
+                scratch.take(gpu, &buffers.map(|s| size(s.bytes)).collect::<Vec<_>>())?
+            }
+            None => Vec::new(),
+        };
+        let mut shared = shared.into_iter();
         let slot = |(index, slot): (usize, &Slot)| match slot.kind {
             SlotKind::Texture => Ok(Self::Texture(Texture::new(gpu, "slot", slot.bytes)?)),
             SlotKind::Aliased => Self::aliased(gpu, plan, index),
-            SlotKind::Buffer => Ok(shared.next().map_or_else(
-                || {
-                    Self::Buffer(gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                        label: Some("slot"),
-                        size: size(slot.bytes),
-                        usage: wgpu::BufferUsages::STORAGE,
-                        mapped_at_creation: false,
-                    }))
-                },
-                Self::Shared,
-            )),
+            SlotKind::Buffer => match shared.next() {
+                Some(buffer) => Ok(Self::Shared(buffer)),
+                None => Ok(Self::Buffer(gpu.buffer("slot", size(slot.bytes), wgpu::BufferUsages::STORAGE)?)),
+            },
         };
         plan.slots.iter().enumerate().map(slot).collect()
     }
@@ -160,7 +149,9 @@ impl Memory {
         let ranges: BTreeSet<_> = plan.dispatches.iter().flat_map(|s| s.bindings.iter().filter_map(read)).collect();
         let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Texture::size("slot", bytes)?));
         let regions: Vec<_> = ranges.iter().map(region).collect::<Result<_>>()?;
-        let Alias { buffer, textures } = Alias::new(gpu.device(), "slot", plan.slots[index].bytes.max(16), &regions)?;
+        let bytes = plan.slots[index].bytes.max(16);
+        let alias = gpu.allocate("slot", bytes, || Alias::new(gpu.device(), "slot", bytes, &regions))?;
+        let Alias { buffer, textures } = alias?;
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         // A later transition might discard the contents of the memory.
         let state = wgpu::TextureUses::STORAGE_READ_ONLY;
@@ -207,7 +198,7 @@ impl Weights {
         let found = |i: usize| shared.get(i).cloned().flatten();
         let missing = || planned.iter().enumerate().filter(|(i, _)| found(*i).is_none()).map(|p| p.1);
         let sizes = missing().filter(|w| !w.texture).map(PlannedWeights::bytes);
-        let arena = Arena::new(gpu, "weights", wgpu::BufferUsages::STORAGE, gpu.caps().storage_alignment, sizes);
+        let arena = Arena::new(gpu, "weights", wgpu::BufferUsages::STORAGE, gpu.caps().storage_alignment, sizes)?;
         let (arena, mut regions, mut new_bytes) = (Arc::new(arena), 0.., 0);
         new_bytes += arena.bytes();
         let mut each = Vec::with_capacity(planned.len());

@@ -9,8 +9,10 @@ mod pending;
 mod pool;
 mod profile;
 mod recording;
+mod recovery;
 mod scratch;
 mod transfer;
+mod upload;
 
 pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
 pub use budget::{Budget, EncodeProgress};
@@ -22,6 +24,7 @@ pub use pending::Pending;
 pub use pool::WeightPool;
 pub use profile::Profile;
 pub use recording::{Readback, Recording};
+pub use recovery::Recovery;
 pub use scratch::Scratch;
 
 use crate::error::{Error, Result};
@@ -53,7 +56,8 @@ pub struct Session {
     overflow: Option<Overflow>,
     /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
-    poisoned: bool,
+    /// Whether a wait has found its device lost.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -99,6 +103,7 @@ impl Session {
         pool: &WeightPool,
         scratch: Option<&Scratch>,
     ) -> Result<Self> {
+        gpu.check_device("preparing a session")?;
         let shared = pool.find(&plan);
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = match plan.variables.is_empty() && shared.iter().all(Option::is_some) {
@@ -111,49 +116,32 @@ impl Session {
             let weights = Weights::new(gpu, &plan.weights, &shared)?;
             let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
             let uniforms =
-                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
-            let buffer = |label: &str, size: u64, usage| {
-                let size = size.max(16).div_ceil(4) * 4;
-                gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                    label: Some(label),
-                    size,
-                    usage,
-                    mapped_at_creation: false,
-                })
-            };
+                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes)?;
+            let buffer = |label: &str, size: u64, usage| gpu.buffer(label, size.max(16).div_ceil(4) * 4, usage);
             let slots = Memory::slots(gpu, &plan, scratch)?;
             let io = plan.io.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
-                let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
-                IoBuffer { buffer, offset: 0, staging: None, foreign: false }
+                let buffer = buffer(&p.names[0], p.bytes(), usage | copy)?;
+                Ok(IoBuffer { buffer, offset: 0, staging: None, foreign: false })
             });
+            let io = io.collect::<Result<_>>()?;
             let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let variables = plan.variables.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
-            Ok((weights, uniforms, slots, io.collect(), variables))
+            let variables = plan.variables.iter().map(|s| buffer(&s.name, s.bytes, usage | copies));
+            Ok((weights, uniforms, slots, io, variables.collect::<Result<Vec<_>>>()?))
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
-        for (i, w) in plan.weights.iter().enumerate().filter(|(i, _)| shared[*i].is_none()) {
-            let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
-            let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
-            let packed = w.packing.pack(w.len, &from)?;
-            if packed.len() != w.len {
-                let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
-                return Err(Error::op(format!("weights of {:?}", name()), reason));
+        let written = gpu.scoped_async("uploading weights", || {
+            upload::weights(gpu, &plan, &weights, &shared, &values)?;
+            for (buffer, variable) in variables.iter().zip(&plan.variables) {
+                let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
+                gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
             }
-            match w.precision {
-                Precision::F32 => weights.write(gpu, i, packed),
-                Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
+            for (i, dispatch) in plan.dispatches.iter().enumerate() {
+                uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
             }
-        }
-        pool.add(&plan, &weights);
-        for (buffer, variable) in variables.iter().zip(&plan.variables) {
-            let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
-            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
-        }
-        for (i, dispatch) in plan.dispatches.iter().enumerate() {
-            uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
-        }
+            Ok(())
+        });
+        written.await?;
         gpu.compile_async(plan.dispatches.iter().map(|s| &s.kernel)).await?;
         let mut pipelines = Vec::with_capacity(plan.dispatches.len());
         for dispatch in &plan.dispatches {
@@ -162,7 +150,7 @@ impl Session {
         let submissions = split(&plan.dispatches, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
-            Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
+            Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Overflow::new(gpu, &plan)).await?),
         };
         let mut session = Self {
             gpu: gpu.clone(),
@@ -177,14 +165,15 @@ impl Session {
             submissions,
             overflow,
             spare: Vec::new(),
-            poisoned: false,
+            lost: false,
         };
         let bound = gpu.scoped_async("binding", || {
             (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
         });
         session.bind_groups = bound.await?;
-        // Sends the uploads, so that the device gives their memory back.
-        gpu.wait_async(gpu.submit([])).await?;
+        // Sends the uploads, so that the device gives their memory back, and finds out whether it was lost on the way.
+        gpu.wait_async(gpu.submit_named("uploads", [])).await?;
+        pool.add(&session.plan, &session.weights);
         Ok(session)
     }
 
@@ -299,8 +288,7 @@ impl Session {
         let io_binding = self.io_binding(name)?;
         self.check_input(io_binding, name, data.len())?;
         let to = &self.io[io_binding];
-        self.gpu.queue().write_buffer(&to.buffer, to.offset, bytemuck::cast_slice(data));
-        Ok(())
+        transfer::write(&self.gpu, name, &to.buffer, to.offset, bytemuck::cast_slice(data))
     }
 
     /// Checks that so many elements can be written to an input.
@@ -392,10 +380,10 @@ impl Session {
                     pass.dispatch_workgroups(1, 1, 1);
                 }
             }
-            Ok(self.gpu.submit([encoder.finish()]))
+            Ok(self.gpu.submit_named("one workgroup of every kernel", [encoder.finish()]))
         });
         let submission = submitted.await?;
-        self.gpu.wait_async(submission).await.inspect_err(|_| self.poisoned = true)
+        self.gpu.wait_async(submission).await.inspect_err(|e| self.note_loss(e))
     }
 
     /// Runs the plan and waits for it. Fails with [`Error::F16Range`] if an `f16` plan stores a value that `f16` cannot hold:
@@ -429,32 +417,44 @@ impl Session {
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
             {
-                self.gpu.wait_async(oldest).await.inspect_err(|_| self.poisoned = true)?;
+                self.gpu.wait_async(oldest).await.inspect_err(|e| self.note_loss(e))?;
             }
         }
         if let Some(last) = in_flight.pop_back() {
-            self.gpu.wait_async(last).await.inspect_err(|_| self.poisoned = true)?;
+            self.gpu.wait_async(last).await.inspect_err(|e| self.note_loss(e))?;
         }
         self.check_range_async().await?;
         progress(of, of)
     }
 
     fn check_alive(&self) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::DeviceLost("this session's device has failed; create a new session".into()));
+        if self.lost { Err(self.gpu.lost("running a session", "make a new session on another device")) } else { Ok(()) }
+    }
+
+    fn note_loss(&mut self, e: &Error) {
+        self.lost |= matches!(e, Error::DeviceLost(_));
+    }
+
+    /// Dispatches by name, for messages.
+    fn named(&self, dispatches: &Range<usize>) -> String {
+        let label = |i: usize| self.plan.dispatches.get(i).map_or("", |d| d.label.as_str());
+        let (first, last, of) = (dispatches.start, dispatches.end.saturating_sub(1), self.plan.dispatches.len());
+        match first == last {
+            true => format!("`{}` (dispatch {first} of {of})", label(first)),
+            false => format!("`{}` to `{}` (dispatches {first} to {last} of {of})", label(first), label(last)),
         }
-        Ok(())
     }
 
     /// Submits some of the plan's dispatches; `first` if they begin a run.
     async fn submit_dispatches(&self, dispatches: Range<usize>, first: bool) -> Result<Submission> {
-        let submitted = self.gpu.scoped_async(&self.plan.dispatches[dispatches.start].label, || {
+        let what = self.named(&dispatches);
+        let submitted = self.gpu.scoped_async(&what, || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             if first {
                 self.clear_overflow(&mut encoder);
             }
             self.encode_dispatches(&mut encoder, dispatches.clone(), None);
-            Ok(self.gpu.submit([encoder.finish()]))
+            Ok(self.gpu.submit_named(what.clone(), [encoder.finish()]))
         });
         submitted.await
     }
@@ -476,7 +476,10 @@ impl Session {
         }
         let bytes = self.plan.io[io_binding].bytes();
         // A cancelled read leaves its buffer mapped, so it is not put back.
-        let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
+        let staging = match p.staging.take() {
+            Some(staging) => staging,
+            None => transfer::staging(&gpu, bytes)?,
+        };
         let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
         let mut data = transfer::read(&gpu, name, &staging, submission).await?;
         p.staging = Some(staging);

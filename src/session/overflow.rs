@@ -35,14 +35,13 @@ pub(super) struct Overflow {
 }
 
 impl Overflow {
-    pub(super) fn new(gpu: &Gpu, plan: &Plan) -> Self {
+    pub(super) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self> {
         let stride = gpu.caps().storage_alignment.max(4);
         let size = stride * plan.nodes.len().max(1) as u64;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let descriptor = wgpu::BufferDescriptor { label: Some("overflow"), size, usage, mapped_at_creation: false };
-        let words = gpu.device().create_buffer(&descriptor);
-        let staging = Mutex::new(Some(transfer::staging(gpu, size)));
-        Self { words, staging, stride }
+        let words = gpu.buffer("overflow", size, usage)?;
+        let staging = Mutex::new(Some(transfer::staging(gpu, size)?));
+        Ok(Self { words, staging, stride })
     }
 
     pub(super) fn binding(&self, node: usize) -> wgpu::BindingResource<'_> {
@@ -60,19 +59,19 @@ impl Overflow {
 
     /// Fails with [`Error::F16Range`] if a kernel set its word, naming the layers in order.
     pub(super) async fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
-        let (what, size) = ("reading the overflow guard", self.words.size());
+        let size = self.words.size();
         let spare = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let staging = spare.unwrap_or_else(|| transfer::staging(gpu, size));
-        let submission = transfer::copy(gpu, what, (&self.words, 0), &staging, size).await?;
-        gpu.map_async(what, &staging, submission).await?;
-        let set: Vec<&str> = {
-            let view = staging.get_mapped_range(..);
-            let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
+        let staging = match spare {
+            Some(staging) => staging,
+            None => transfer::staging(gpu, size)?,
+        };
+        let submission = transfer::copy(gpu, "the overflow guard", (&self.words, 0), &staging, size).await?;
+        let set = |bytes: &[u8]| -> Vec<&str> {
             let word =
-                |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
+                |i: usize| bytes.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
             plan.nodes.iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
-        staging.unmap();
+        let set = gpu.read_buffer("reading the overflow guard", &staging, submission, set).await?;
         *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging);
         let mut names: Vec<String> = set.iter().take(MAX_NAMES).map(|n| format!("`{n}`")).collect();
         match set.len() {

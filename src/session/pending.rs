@@ -33,7 +33,10 @@ impl Session {
             self.submit_dispatches(dispatches.clone(), i == 0).await?;
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
-        let staging = free.unwrap_or_else(|| transfer::staging(&gpu, bytes));
+        let staging = match free {
+            Some(staging) => staging,
+            None => transfer::staging(&gpu, bytes)?,
+        };
         let source = (&self.io[io_binding].buffer, self.io[io_binding].offset);
         let submission = transfer::copy(&gpu, output, source, &staging, bytes).await?;
         Ok(Pending { name: output.into(), staging, len, submission })
@@ -49,7 +52,7 @@ impl Session {
     pub async fn finish_async(&mut self, pending: Pending) -> Result<Vec<f32>> {
         let Pending { name, staging, len, submission } = pending;
         let read = transfer::read(&self.gpu, &name, &staging, submission).await;
-        let mut data = read.inspect_err(|_| self.poisoned = true)?;
+        let mut data = read.inspect_err(|e| self.note_loss(e))?;
         self.spare.push(staging);
         data.truncate(len);
         Ok(data)

@@ -1,8 +1,8 @@
 //! Time of every dispatch of a plan, by the device's own clock if it has one.
 
-use super::Session;
+use super::{Session, transfer};
 use crate::clock::Instant;
-use crate::error::{Error, Result};
+use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 
@@ -53,11 +53,15 @@ impl Session {
 
     /// Times one submission by the host's clock, ms.
     async fn timed(&self, dispatches: std::ops::Range<usize>) -> Result<Vec<f64>> {
-        let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode_dispatches(&mut encoder, dispatches, None);
-        let commands = encoder.finish();
-        let start = Instant::now();
-        self.gpu.wait_async(self.gpu.submit([commands])).await?;
+        let what = self.named(&dispatches);
+        let submitted = self.gpu.scoped_async("profiling", || {
+            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            self.encode_dispatches(&mut encoder, dispatches, None);
+            let commands = encoder.finish();
+            Ok((Instant::now(), self.gpu.submit_named(what, [commands])))
+        });
+        let (start, submission) = submitted.await?;
+        self.gpu.wait_async(submission).await?;
         Ok(vec![start.elapsed().as_secs_f64() * 1e3])
     }
 
@@ -65,21 +69,15 @@ impl Session {
     async fn stamped(&self, dispatches: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
         let (count, bytes) = (2 * dispatches.len() as u32, 16 * dispatches.len() as u64);
-        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("profile"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
+        let set = self.gpu.scoped_async("profiling", || {
+            let (label, ty) = (Some("profile"), wgpu::QueryType::Timestamp);
+            Ok(device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count }))
         });
-        let buffer = |label, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        let resolved = buffer("timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-        let staging = buffer("timestamps read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        let set = set.await?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = self.gpu.buffer("timestamps", bytes, usage)?;
+        let staging = transfer::staging(&self.gpu, bytes)?;
+        let what = self.named(&dispatches);
         let submitted = self.gpu.scoped_async("profiling", || {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for (i, dispatch) in (0u32..).zip(dispatches) {
@@ -92,15 +90,11 @@ impl Session {
             }
             encoder.resolve_query_set(&set, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-            Ok(self.gpu.submit([encoder.finish()]))
+            Ok(self.gpu.submit_named(what, [encoder.finish()]))
         });
-        let (what, submission) = ("reading timestamps", submitted.await?);
-        self.gpu.map_async(what, &staging, submission).await?;
-        let ticks = {
-            let view = staging.get_mapped_range(..);
-            let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
-            bytemuck::pod_collect_to_vec::<u8, u64>(&view)
-        };
+        let submission = submitted.await?;
+        let collect = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u64>(bytes);
+        let ticks = self.gpu.read_buffer("reading timestamps", &staging, submission, collect).await?;
         let ms = f64::from(queue.get_timestamp_period()) * 1e-6;
         Ok(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * ms).collect())
     }

@@ -46,21 +46,13 @@ impl Session {
             copies.push((io_binding, end, bytes));
             end += bytes;
         }
-        let upload = self.gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("inputs of a run"),
-            size: end.max(4),
-            usage: wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
-        });
-        {
-            let view = upload.get_mapped_range_mut(..);
-            let mut view = view.map_err(|e| Error::Gpu { what: "inputs of a run".into(), reason: e.to_string() })?;
+        let (label, usage) = ("inputs of a run", wgpu::BufferUsages::COPY_SRC);
+        let upload = self.gpu.mapped_buffer(label, end.max(4), usage, |view| {
             for ((_, data), &(_, offset, bytes)) in inputs.iter().zip(&copies) {
                 let range = offset as usize..(offset + bytes) as usize;
                 view.slice(range).copy_from_slice(bytemuck::cast_slice(data));
             }
-        }
-        upload.unmap();
+        })?;
         Ok(Recording { upload, copies, output, readback: None, done: 0 })
     }
 
@@ -89,24 +81,27 @@ impl Session {
         self.encode_dispatches(encoder, progress.done..end, None);
         recording.done = end;
         if end == progress.of {
-            recording.readback = Some(self.encode_readback(recording.output, encoder));
+            recording.readback = Some(self.encode_readback(recording.output, encoder)?);
         }
         Ok(EncodeProgress { done: end, of: progress.of })
     }
 
     /// Records the copy of an output, which is mapped when the commands are submitted.
-    fn encode_readback(&mut self, output: usize, encoder: &mut wgpu::CommandEncoder) -> Readback {
+    fn encode_readback(&mut self, output: usize, encoder: &mut wgpu::CommandEncoder) -> Result<Readback> {
         let (planned, from) = (&self.plan.io[output], &self.io[output]);
         let (bytes, len, name) = (planned.bytes(), planned.desc.shape.len(), planned.names[0].clone());
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
-        let staging = free.unwrap_or_else(|| super::transfer::staging(&self.gpu, bytes));
+        let staging = match free {
+            Some(staging) => staging,
+            None => super::transfer::staging(&self.gpu, bytes)?,
+        };
         encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &staging, 0, bytes);
         let state = Arc::new(AtomicU8::new(WAITING));
         let mapped = state.clone();
         encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
             mapped.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
         });
-        Readback { name, staging, len, state }
+        Ok(Readback { name, staging, len, state })
     }
 
     /// The output of a run that was recorded whole; `None` until its commands are done. Never waits: the application polls its
@@ -115,16 +110,18 @@ impl Session {
         let Some(waiting) = readback.take_if(|r| r.state.load(Ordering::Acquire) != WAITING) else { return Ok(None) };
         let what = format!("reading `{}`", waiting.name);
         if waiting.state.load(Ordering::Acquire) == FAILED {
-            self.poisoned = true;
-            return Err(Error::DeviceLost(what));
+            self.lost = true;
+            return Err(self.gpu.lost(&what, ""));
         }
-        let mut data = {
+        let mut data = self.gpu.guarded(&what, || {
             let view = waiting.staging.get_mapped_range(..);
-            let view = view.map_err(|e| Error::Gpu { what, reason: e.to_string() })?;
+            let view = view.map_err(|e| Error::Gpu { what: what.clone(), reason: e.to_string() })?;
             // The bytes may not be aligned for f32.
-            bytemuck::pod_collect_to_vec::<u8, f32>(&view)
-        };
-        waiting.staging.unmap();
+            let data = bytemuck::pod_collect_to_vec::<u8, f32>(&view);
+            drop(view);
+            waiting.staging.unmap();
+            Ok(data)
+        })?;
         data.truncate(waiting.len);
         self.spare.push(waiting.staging);
         Ok(Some(data))

@@ -1,5 +1,6 @@
 //! Memory for activations, shared by sessions that never run at the same time.
 
+use crate::error::Result;
 use crate::gpu::Gpu;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ struct Inner {
 
 impl Scratch {
     /// Buffers of at least these sizes, all different ones.
-    pub(super) fn take(&self, gpu: &Gpu, sizes: &[u64]) -> Vec<wgpu::Buffer> {
+    pub(super) fn take(&self, gpu: &Gpu, sizes: &[u64]) -> Result<Vec<wgpu::Buffer>> {
         let mut known = self.inner.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         known.sort_by_key(wgpu::Buffer::size);
         let mut free: Vec<bool> = vec![true; known.len()];
@@ -40,12 +41,8 @@ impl Scratch {
                 None => {
                     // It replaces the largest that is too small.
                     let outgrown = (0..known.len()).rev().find(|&k| free[k]);
-                    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                        label: Some("scratch"),
-                        size: sizes[i],
-                        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                        mapped_at_creation: false,
-                    });
+                    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+                    let buffer = gpu.buffer("scratch", sizes[i], usage)?;
                     match outgrown {
                         Some(k) => {
                             free[k] = false;
@@ -60,7 +57,7 @@ impl Scratch {
         }
         known.append(&mut new);
         taken.sort_by_key(|t| t.0);
-        taken.into_iter().map(|t| t.1).collect()
+        Ok(taken.into_iter().map(|t| t.1).collect())
     }
 
     /// Bytes of device memory, without what is outgrown.

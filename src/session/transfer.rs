@@ -8,42 +8,40 @@ use crate::gpu::{Gpu, Submission};
 use crate::tensor::HostTensor;
 
 /// A read-back buffer.
-pub(super) fn staging(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-    gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some("read back"),
-        size: bytes,
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
+pub(super) fn staging(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+    gpu.buffer("read back", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
 }
 
-/// Submits a copy of `bytes` of `source` into `staging`.
+/// Submits a copy of `bytes` of `source`, the output or variable `name`, into `staging`.
 pub(super) async fn copy(
     gpu: &Gpu,
-    what: &str,
+    name: &str,
     source: (&wgpu::Buffer, u64),
     staging: &wgpu::Buffer,
     bytes: u64,
 ) -> Result<Submission> {
-    let submitted = gpu.scoped_async(what, || {
+    let doing = format!("copying `{name}`");
+    let submitted = gpu.scoped_async(&doing, || {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source.0, source.1, staging, 0, bytes);
-        Ok(gpu.submit([encoder.finish()]))
+        Ok(gpu.submit_named(format!("a copy of `{name}`"), [encoder.finish()]))
     });
     submitted.await
 }
 
 /// Waits for a submission and reads what it left in `staging`.
-pub(super) async fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, submission: Submission) -> Result<Vec<f32>> {
-    let what = format!("reading `{what}`");
-    gpu.map_async(&what, staging, submission).await?;
-    let data = {
-        let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu { what, reason: e.to_string() })?;
-        // The bytes may not be aligned for f32.
-        bytemuck::pod_collect_to_vec::<u8, f32>(&view)
-    };
-    staging.unmap();
-    Ok(data)
+pub(super) async fn read(gpu: &Gpu, name: &str, staging: &wgpu::Buffer, submission: Submission) -> Result<Vec<f32>> {
+    // The bytes may not be aligned for f32.
+    let collect = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, f32>(bytes);
+    gpu.read_buffer(&format!("reading `{name}`"), staging, submission, collect).await
+}
+
+/// Writes into a buffer.
+pub(super) fn write(gpu: &Gpu, name: &str, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) -> Result<()> {
+    gpu.guarded(&format!("writing `{name}`"), || {
+        gpu.queue().write_buffer(buffer, offset, data);
+        Ok(())
+    })
 }
 
 impl Session {
@@ -62,7 +60,7 @@ impl Session {
     pub async fn read_state_async(&self, name: &str) -> Result<HostTensor> {
         let i = self.variable(name)?;
         let variable = &self.plan.variables[i];
-        let staging = staging(&self.gpu, variable.bytes);
+        let staging = staging(&self.gpu, variable.bytes)?;
         let submission = copy(&self.gpu, name, (&self.variables[i], 0), &staging, variable.bytes).await?;
         let mut data = read(&self.gpu, name, &staging, submission).await?;
         data.truncate(variable.dims.iter().product());
@@ -77,7 +75,6 @@ impl Session {
             let reason = format!("has shape {dims:?}, got {:?}", value.dims());
             return Err(Error::invalid(format!("persistent variable `{name}`"), reason));
         }
-        self.gpu.queue().write_buffer(&self.variables[i], 0, bytemuck::cast_slice(value.data()));
-        Ok(())
+        write(&self.gpu, name, &self.variables[i], 0, bytemuck::cast_slice(value.data()))
     }
 }

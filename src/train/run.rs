@@ -3,6 +3,7 @@
 mod begun;
 mod evaluation;
 mod prepare;
+mod recover;
 mod validation_loss;
 
 use super::augment::Augmenter;
@@ -26,8 +27,10 @@ use crate::infer::read_image;
 use crate::model::{Architecture, INPUT};
 use crate::ops::{Dropout, Hyper};
 use crate::parallel::threads;
+use crate::session::Recovery;
 use crate::tensor::HostTensor;
 use crate::weights::ModelMetadata;
+use recover::out_of_memory;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -156,6 +159,7 @@ pub struct TrainRun {
     sum: f64,
     /// Image names of batches whose loss is pending.
     crops: VecDeque<(u64, Vec<String>)>,
+    recovery: Recovery,
 }
 
 impl TrainRun {
@@ -173,7 +177,17 @@ impl TrainRun {
 
     /// [`Self::run`] as a future.
     pub async fn run_async(&mut self, mut watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
-        let mut going = watch(Event::Ready(&self.ready))?;
+        let going = watch(Event::Ready(&self.ready))?;
+        loop {
+            match self.train(going, &mut watch).await {
+                Err(e @ Error::DeviceLost(_)) => self.recover(e).await?,
+                outcome => return outcome.map_err(out_of_memory),
+            }
+        }
+    }
+
+    /// Trains from the step that the run is at.
+    async fn train(&mut self, mut going: bool, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
         let parts = self.ready.parts as u64;
         let steps = self.config.steps;
         let batcher = self.batcher.clone();
@@ -193,12 +207,12 @@ impl TrainRun {
                     keep: part > 0,
                 };
                 let arrived = self.queue(batch, &hyper).await?;
-                going &= self.arrived(arrived, &mut watch)?;
+                going &= self.arrived(arrived, watch)?;
             }
             self.step += 1;
             if self.step.is_multiple_of(self.config.eval_every) || self.step == steps {
-                going &= self.drain(&mut watch).await?;
-                going &= self.evaluate(&mut watch).await?;
+                going &= self.drain(watch).await?;
+                going &= self.evaluate(watch).await?;
                 self.save().await?;
                 if self.config.patience > 0 && self.progress.waited >= self.config.patience {
                     return Ok(Outcome::Stopped);
@@ -206,7 +220,7 @@ impl TrainRun {
             }
         }
         if self.step < steps {
-            self.drain(&mut watch).await?;
+            self.drain(watch).await?;
             if let Some(pair) = self.validation.pairs().first() {
                 let (image, _) = read_image(&pair.image, &self.config.data.read())?;
                 let mut segmenter = self.segmenter(&self.weights().await?)?;
@@ -290,6 +304,8 @@ impl TrainRun {
         tensors.extend(self.trainer.optimiser_state_async().await?);
         let extra = serde_json::to_value(self.progress).map_err(|e| Error::invalid("training state", e.to_string()))?;
         let state = TrainState { step: self.step, best: self.best, extra, tensors };
-        save_state(self.files.last(), &state, &self.metadata)
+        save_state(self.files.last(), &state, &self.metadata)?;
+        self.recovery.progressed();
+        Ok(())
     }
 }

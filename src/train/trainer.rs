@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// waits for the host.
 #[derive(Debug)]
 pub struct Trainer {
+    /// The step, to be planned again on another device.
+    graph: Graph,
     pub(super) session: Session,
     pub(super) options: StepOptions,
     /// Names of the checkpoint's tensors: parameters and running statistics.
@@ -72,7 +74,8 @@ impl Trainer {
         // The loss may not depend on all parameters; the plan has no variable for the others.
         let trained: Vec<String> =
             parameters.into_iter().filter(|p| session.plan().variables.iter().any(|s| s.name == *p)).collect();
-        Ok(Self { session, options, parameters: trained, pending: VecDeque::new(), encoded: Encoded::default() })
+        let encoded = Encoded::default();
+        Ok(Self { graph, session, options, parameters: trained, pending: VecDeque::new(), encoded })
     }
 
     /// The plan of a step.
@@ -156,6 +159,25 @@ impl Trainer {
             states.insert(name.clone(), self.session.read_state_async(name).await?);
         }
         Ok(states)
+    }
+
+    /// Goes on with another device after [`Error::DeviceLost`], from the tensors of [`Trainer::weights`] and
+    /// [`Trainer::optimiser_state`] as they were last read, or as a checkpoint has them. Steps in flight are lost: repeat those
+    /// since then, and [`Trainer::measure`] before a budget in milliseconds. On an error nothing has changed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn recover(&mut self, gpu: &Gpu, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
+        block_on(self.recover_async(gpu, tensors))
+    }
+
+    /// [`Self::recover`] as a future.
+    pub async fn recover_async(&mut self, gpu: &Gpu, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
+        let plan = Plan::new(&self.graph, gpu.target())?;
+        let missing = |name: &str| Error::ParameterMissing { key: name.into(), nearest: None };
+        let stored = |name: &str, _: &[usize]| tensors.get(name).cloned().ok_or_else(|| missing(name));
+        self.session = Session::new_async(gpu, plan, stored).await?;
+        self.pending.clear();
+        self.encoded = Encoded::default();
+        Ok(())
     }
 
     /// Restores the tensors of [`Trainer::weights`] and [`Trainer::optimiser_state`]. Errors if one is missing.

@@ -58,6 +58,7 @@ fn rustfmt_sees_every_file() {
         "tests/frame/main.rs",
         "tests/gpu/main.rs",
         "capi/src/lib.rs",
+        "examples/egui/src/main.rs",
         "fuzz/src/lib.rs",
         "tests/web/src/lib.rs",
         "tests/web/bindgen/src/main.rs",

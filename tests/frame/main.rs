@@ -6,6 +6,7 @@ mod costs;
 mod formats;
 mod host;
 mod memory;
+mod pace;
 mod parts;
 mod statistics;
 mod training;

@@ -1,5 +1,7 @@
 //! Tests on the device: kernels, networks, training and the command line. One binary, linked once.
 
+mod alive;
+mod alive_cli;
 mod async_core;
 mod cli;
 mod cli_errors;
@@ -12,6 +14,7 @@ mod folder;
 mod geometry;
 mod gradcheck;
 mod ground_truth;
+mod little_memory;
 mod models;
 mod ops;
 mod plans;

@@ -1,11 +1,10 @@
-//! The version of the llvmpipe that will be loaded, read from the driver's file: the driver itself reads its environment as
-//! soon as it is loaded.
+//! The llvmpipe that will be loaded, found as the Vulkan loader finds it: the driver itself reads its environment as soon as it
+//! is loaded.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
-/// The newest Mesa whose llvmpipe is faster with vectors of 512 bits than with 256.
-const LAST_WITH_FAST_512: u32 = 22;
 /// Part of the name of the driver's manifest.
 const DRIVER: &str = "lvp";
 /// Folders to search for libraries named without a path.
@@ -19,14 +18,18 @@ const LIBRARIES: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
 ];
 
-/// Whether every llvmpipe that the Vulkan loader may find is faster with 512-bit vectors.
-pub(super) fn gains_from_512_bits() -> bool {
-    let versions: Vec<_> = manifests(|name| std::env::var_os(name)).iter().map(|m| version_of(m)).collect();
-    gains(&versions)
+/// A driver's library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Driver {
+    /// Mesa's major version, if the file says it.
+    pub version: Option<u32>,
+    /// What distinguishes the file from any other, also from an older one of its name.
+    pub identity: String,
 }
 
-fn gains(versions: &[Option<u32>]) -> bool {
-    !versions.is_empty() && versions.iter().all(|v| v.is_some_and(|v| v <= LAST_WITH_FAST_512))
+/// Every llvmpipe that the Vulkan loader may find.
+pub(super) fn drivers() -> Vec<Driver> {
+    manifests(|name| std::env::var_os(name)).iter().map(|m| driver(m)).collect()
 }
 
 /// The manifests of llvmpipe, found as the Vulkan loader finds them.
@@ -59,17 +62,26 @@ fn manifests(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     found
 }
 
-/// Mesa's major version of a manifest's driver, if it can be found.
-fn version_of(manifest: &Path) -> Option<u32> {
+/// A manifest's driver. One that cannot be read has no version.
+fn driver(manifest: &Path) -> Driver {
+    let unknown = || Driver { version: None, identity: manifest.to_string_lossy().into() };
+    let Some(file) = library(manifest) else { return unknown() };
+    let (Ok(bytes), Ok(metadata)) = (std::fs::read(&file), file.metadata()) else { return unknown() };
+    let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let identity = format!("{} {} {}", file.to_string_lossy(), metadata.len(), modified.as_nanos());
+    Driver { version: major_version(&bytes), identity }
+}
+
+/// The file that a manifest names.
+fn library(manifest: &Path) -> Option<PathBuf> {
     let text = std::fs::read(manifest).ok()?;
     let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
     let library = Path::new(json.get("ICD")?.get("library_path")?.as_str()?);
-    let file = if library.components().count() > 1 {
-        manifest.parent()?.join(library)
+    if library.components().count() > 1 {
+        Some(manifest.parent()?.join(library))
     } else {
-        LIBRARIES.iter().map(|folder| Path::new(folder).join(library)).find(|p| p.is_file())?
-    };
-    major_version(&std::fs::read(file).ok()?)
+        LIBRARIES.iter().map(|folder| Path::new(folder).join(library)).find(|p| p.is_file())
+    }
 }
 
 /// The number after `Mesa ` in a library, which is in the driver's name for itself.
@@ -85,7 +97,7 @@ fn major_version(library: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn driver(folder: &Path, version: &str, library: &str) -> PathBuf {
+    fn install(folder: &Path, version: &str, library: &str) -> PathBuf {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("libvulkan_lvp.so"), format!("\x7fELF..Mesa Project\0Mesa {version} (LLV\0"))
             .unwrap();
@@ -95,30 +107,28 @@ mod tests {
     }
 
     #[test]
-    fn version_of_a_manifests_driver() {
+    fn version_and_identity_of_a_manifests_driver() {
         let dir = tempfile::tempdir().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
         for (version, major) in [("22.3.6", Some(22)), ("25.0.7-2", Some(25)), ("26.2.6", Some(26)), ("git", None)] {
-            assert_eq!(version_of(&driver(dir.path(), version, "./libvulkan_lvp.so")), major, "{version}");
+            let manifest = install(dir.path(), version, "./libvulkan_lvp.so");
+            let found = driver(&manifest);
+            assert_eq!(found.version, major, "{version}");
+            assert_eq!(driver(&manifest), found, "the same file");
+            assert!(seen.insert(found.identity), "{version}: another file of the same name");
         }
-        assert_eq!(version_of(&driver(dir.path(), "22.3.6", "libvulkan_lvp_none.so")), None);
-        std::fs::write(dir.path().join("bad.json"), "{").unwrap();
-        assert_eq!(version_of(&dir.path().join("bad.json")), None);
-    }
-
-    #[test]
-    fn gain_only_of_known_versions() {
-        assert!(gains(&[Some(22)]) && gains(&[Some(22), Some(20)]));
-        for versions in [&[][..], &[None], &[Some(23)], &[Some(22), Some(26)], &[Some(22), None]] {
-            assert!(!gains(versions), "{versions:?}");
-        }
+        assert_eq!(driver(&install(dir.path(), "22.3.6", "libvulkan_lvp_none.so")).version, None);
+        let bad = dir.path().join("bad.json");
+        std::fs::write(&bad, "{").unwrap();
+        assert_eq!(driver(&bad), Driver { version: None, identity: bad.to_string_lossy().into() });
     }
 
     #[test]
     fn manifests_in_the_loaders_folders() {
         let dir = tempfile::tempdir().unwrap();
         let (data, own) = (dir.path().join("data"), dir.path().join("own"));
-        let system = driver(&data.join("vulkan/icd.d"), "25.0.7", "./libvulkan_lvp.so");
-        let chosen = driver(&own, "22.3.6", "./libvulkan_lvp.so");
+        let system = install(&data.join("vulkan/icd.d"), "25.0.7", "./libvulkan_lvp.so");
+        let chosen = install(&own, "22.3.6", "./libvulkan_lvp.so");
         std::fs::write(data.join("vulkan/icd.d/radeon_icd.x86_64.json"), "{}").unwrap();
         let environment = |files: Option<&Path>| {
             let (data, files) = (data.clone(), files.map(Path::to_path_buf));

@@ -15,6 +15,7 @@ use crate::model::{Model, built};
 use crate::ops::MaskRule;
 use crate::session::{Backend, Excess, PlannedGraph, Planning};
 use crate::tensor::{Precision, Shape};
+use crate::text::mib;
 use std::collections::HashMap;
 
 /// Default side of blended tiles.
@@ -57,6 +58,8 @@ pub(in crate::low_level::infer) struct TilePlan {
     pub kind: TileKind,
     /// Cache size for the source, in bytes.
     pub cache: u64,
+    /// Device memory that the host leaves, in bytes.
+    pub memory: u64,
 }
 
 /// How an image is divided.
@@ -111,11 +114,14 @@ pub(in crate::low_level::infer) struct TilePlanner {
     planned: Option<(TileKind, Vec<PlannedGraph>)>,
     /// Whether the network accepts only one image at a time, as an ONNX file may.
     unbatched: bool,
+    /// Device memory that tiles may take at most, since the device had no more, and what the latest took; bytes.
+    limit: Option<u64>,
+    latest: u64,
 }
 
 impl TilePlanner {
     pub(crate) fn new(ensemble: Ensemble) -> Self {
-        Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false }
+        Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false, limit: None, latest: 0 }
     }
 
     /// Whether the models can be tiled exactly.
@@ -134,7 +140,41 @@ impl TilePlanner {
         }
         let host = others.iter().map(|b| b.host(shape)).sum();
         let batch = self.batch(request, shape, count * (1 + others.len()), host)?;
-        Ok(TilePlan { cut, kind: request.kind(shape, batch), cache: request.budget.cache(shape[0]) })
+        let taken = request.budget.host(shape) + host + (batch as u64 - 1) * request.budget.tile(shape);
+        let memory = self.limited(request.options.memory.saturating_sub(taken));
+        Ok(TilePlan { cut, kind: request.kind(shape, batch), cache: request.budget.cache(shape[0]), memory })
+    }
+
+    /// Device memory for tiles, of `bytes` that the caller allows.
+    fn limited(&self, bytes: u64) -> u64 {
+        self.limit.map_or(bytes, |limit| limit.min(bytes))
+    }
+
+    /// After the device ran out of memory for the latest kind of tile: tiles take less from now on. Returns the new limit.
+    pub(crate) fn lower_limit(&mut self) -> u64 {
+        let limit = self.limited(self.latest) / 4 * 3;
+        self.limit = Some(limit);
+        limit
+    }
+
+    /// Forgets what depends on the device.
+    pub(crate) fn forget(&mut self) {
+        (self.planned, self.limit) = (None, None);
+        self.obstacles.clear();
+    }
+
+    /// The plans of a kind of tile: those that showed that it fits, or new ones.
+    pub(crate) fn plans(&mut self, backend: &Backend, kind: &TileKind) -> Result<Vec<PlannedGraph>> {
+        let known = self.take_planned(kind);
+        let plans = match known.is_empty() {
+            false => known,
+            true => match self.planned(backend, *kind, u64::MAX)? {
+                Planned::Fits(plans) => plans,
+                Planned::Exceeds(excess) => return Err(excess.into()),
+            },
+        };
+        self.latest = plans.iter().map(|p| p.memory.total()).sum();
+        Ok(plans)
     }
 
     /// Takes the plans of a kind of tile, if it is the last that was found to fit.
@@ -267,12 +307,16 @@ impl TilePlanner {
     fn fits(&mut self, request: &CutRequest, window: [usize; 2]) -> Result<()> {
         let (budget, name) = (request.budget, tile_name(window));
         // The device gets what the host does not need.
-        let memory = budget.device(window, &name)?;
+        let memory = self.limited(budget.device(window, &name)?);
         match self.on_device(request.backend, request.kind(window, 1), memory)? {
             None => Ok(()),
             // Users know the total limit, not the device's remainder.
             Some(Obstacle::Memory(excess)) => {
-                let (what, limit) = (format!("{name}: the network"), budget.shared(window));
+                let limit = match self.limit {
+                    Some(limit) if limit == excess.limit => format!("{} that the device was found to have", mib(limit)),
+                    _ => budget.shared(window),
+                };
+                let what = format!("{name}: the network");
                 Err(Error::Limit { what, needed: excess.needed(), limit })
             }
             Some(Obstacle::Device { what, needed, limit }) => {
@@ -325,7 +369,7 @@ impl TilePlanner {
         loop {
             let host = budget.host(shape) + others + (batch as u64 - 1) * budget.tile(shape);
             let obstacle = match options.memory.checked_sub(host) {
-                Some(memory) => self.on_device(backend, request.kind(shape, batch), memory),
+                Some(memory) => self.on_device(backend, request.kind(shape, batch), self.limited(memory)),
                 None => Ok(Some(Obstacle::Memory(Excess { needed: host, at_least: true, limit: options.memory }))),
             };
             match obstacle {

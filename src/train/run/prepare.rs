@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::begun::Begun;
+use super::recover::out_of_memory;
 use super::validation_loss::ValidationLoss;
 use super::{Progress, Ready, RunFiles, TrainRun};
 use crate::error::{Error, Hint, Message, Result};
@@ -15,6 +16,7 @@ use crate::gpu::block_on;
 use crate::infer::paths::is_image_file;
 use crate::infer::write_atomically;
 use crate::model::{Architecture, Model};
+use crate::session::Recovery;
 use crate::train::augment::{Augmentation, Augmenter};
 use crate::train::batch::Batcher;
 use crate::train::checkpoint::load_state;
@@ -173,7 +175,8 @@ impl TrainRun {
             }
             None => begin(name, dims),
         };
-        let trainer = Trainer::new_async(gpu, &graph, &architecture.dropouts(), options, first).await?;
+        let trainer = Trainer::new_async(gpu, &graph, &architecture.dropouts(), options, first).await;
+        let trainer = trainer.map_err(out_of_memory)?;
         if let Some(model) = init.filter(|_| taken == 0) {
             let reason = format!("has no parameter of this {}: the weights of another network", architecture.name());
             return Err(Error::file(&model.name, reason));
@@ -254,10 +257,11 @@ impl TrainRun {
             progress,
             sum: 0.0,
             crops: VecDeque::new(),
+            recovery: Recovery::default(),
         };
         if !resume {
             // The first checkpoint, so that a run can be resumed wherever it is stopped.
-            run.save().await?;
+            run.save().await.map_err(out_of_memory)?;
             if init.is_some() {
                 write_config()?;
             }
