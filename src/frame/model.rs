@@ -69,7 +69,7 @@ impl FrameModel {
     /// [`Self::prepare`] with activations in memory that other frames use too, of this model or of others on this device. Frames
     /// that share it cannot be recorded at the same time: one that is recorded in part makes the others fail.
     ///
-    /// Networks whose activations lie in textures over a buffer, as on Mesa's llvmpipe, use buffers instead, and take longer.
+    /// Networks whose activations lie in textures over a buffer, as on software rendering, use buffers instead, and take longer.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn prepare_in(&self, options: &FrameOptions, scratch: &Scratch) -> Result<Frame> {
         block_on(self.prepare_in_async(options, scratch))

@@ -132,7 +132,7 @@ mod tests {
         }
         let held = File::open(dir.path().join(busy)).unwrap();
         held.lock().unwrap();
-        let write = |name| crate::io::write_atomically(&dir.path().join(name), |w| w.write_all(b"new"));
+        let write = |name| crate::io::write_atomically(dir.path().join(name), |w| w.write_all(b"new"));
         write("a").unwrap();
         assert_eq!(names(dir.path()), [busy, "a", foreign]);
         drop(held);

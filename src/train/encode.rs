@@ -6,22 +6,10 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::ops::Hyper;
-use crate::session::{Budget, EncodeProgress, Readback, Recording};
-use std::collections::VecDeque;
+use crate::session::{Budget, EncodeProgress};
 
 /// Runs that [`Trainer::measure`] takes the minimum of.
 const RUNS: u32 = 3;
-
-/// The steps that are recorded into encoders of the application.
-#[derive(Debug, Default)]
-pub(super) struct Encoded {
-    /// The step that is being recorded, with the number of its batch.
-    current: Option<(u64, Recording)>,
-    /// Losses on their way to the host.
-    losses: VecDeque<(u64, Option<Readback>)>,
-    /// Milliseconds of each dispatch; empty until measured.
-    times: Vec<f64>,
-}
 
 impl Trainer {
     /// Begins a step on a batch with inputs by name, NCHW, that [`Self::encode_some`] records part by part. The batch is copied

@@ -15,6 +15,7 @@ mod crop;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod dataset;
 mod encode;
+mod encoded;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub mod evaluate;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]

@@ -1,6 +1,6 @@
 //! Training on a device, where parameters, running statistics and the optimiser's moments stay.
 
-use super::encode::Encoded;
+use super::encoded::Encoded;
 use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;

@@ -325,8 +325,7 @@ fn a_trainer_goes_on_from_its_tensors() {
     let kept = state(&undisturbed).unwrap();
     train(&mut undisturbed, 3, 6).unwrap();
     let expected = state(&undisturbed).unwrap();
-    let mut losses = 0;
-    for n in (1..).step_by(4) {
+    for (losses, n) in (1..).step_by(4).enumerate() {
         let host = Host::open().unwrap();
         let mut trainer = trainer(&host.gpu).unwrap();
         trainer.restore(&kept).unwrap();
@@ -340,7 +339,6 @@ fn a_trainer_goes_on_from_its_tensors() {
             }
             lost => is_lost(&host.gpu, "training", lost),
         }
-        losses += 1;
         is_lost(&host.gpu, "weights", trainer.weights());
         let _ = trainer.restore(&kept);
         host.quiet("restoring on a lost device");

@@ -56,7 +56,7 @@ fn run(f: &Folder, args: &[&str], fault: Option<(&str, &str)>) -> Run {
     Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-fn segment<'a>(out: &'a str) -> Vec<&'a str> {
+fn segment(out: &str) -> Vec<&str> {
     let args = ["segment", "0.png", "1.png", "2.png", "-m", "net.safetensors", "--tile", "64", "--exact", "-o"];
     args.into_iter().chain([out, "--save", "mask,prob,overlay"]).collect()
 }

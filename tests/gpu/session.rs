@@ -10,8 +10,26 @@ use unet_wgpu::low_level::tensor::{HostTensor, Shape, TensorDesc};
 const SHAPE: Shape = Shape::new(1, 3, 8, 8);
 
 fn noop() -> Gpu {
-    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-    Gpu::from_wgpu(device, queue).unwrap()
+    let [gpu, _] = two();
+    gpu
+}
+
+/// Two devices of one instance: wgpu itself panics at a buffer of another instance.
+fn two() -> [Gpu; 2] {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::NOOP,
+        backend_options: wgpu::BackendOptions {
+            noop: wgpu::NoopBackendOptions { enable: true, ..Default::default() },
+            ..Default::default()
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    [0, 1].map(|_| {
+        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+        let opened = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()));
+        let (device, queue) = opened.unwrap();
+        Gpu::from_wgpu(device, queue).unwrap()
+    })
 }
 
 fn session(gpu: &Gpu) -> Session {
@@ -48,7 +66,7 @@ fn buffers_that_cannot_be_bound_are_errors() {
 
 #[test]
 fn binding_a_foreign_buffer_is_an_error_without_effect() {
-    let (gpu, other) = (noop(), noop());
+    let [gpu, other] = two();
     let mut session = session(&gpu);
     let foreign = buffer(&other, SHAPE.len() as u64 * 4, wgpu::BufferUsages::STORAGE);
     let e = session.bind_buffer("x", &foreign, 0).unwrap_err().to_string();

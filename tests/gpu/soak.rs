@@ -23,7 +23,7 @@ const SEEDS: [u64; 4] = [2, 3, 5, 7];
 fn work(gpu: &Gpu, thread: usize, rounds: usize, mut each: impl FnMut(usize, Vec<Vec<u8>>)) {
     let case = Case::new(SEEDS[thread / 2 % SEEDS.len()]);
     let model = case.model().unwrap();
-    if thread % 2 == 0 {
+    if thread.is_multiple_of(2) {
         let [n, c, h, w] = case.input;
         let graph = rewrite::optimise(&model.whole_graph(n, h, w).unwrap(), gpu.target()).unwrap();
         let plan = Plan::new(&graph, gpu.target()).unwrap();

@@ -221,7 +221,9 @@ mod tests {
             for (file, text) in [("class", class), ("vendor", vendor), ("device", "0x7550\n")] {
                 fs::write(dir.join(file), text).unwrap();
             }
-            driver.map(|d| std::os::unix::fs::symlink(Path::new("/drivers").join(d), dir.join("driver")).unwrap());
+            if let Some(d) = driver {
+                std::os::unix::fs::symlink(Path::new("/drivers").join(d), dir.join("driver")).unwrap();
+            }
         };
         pci("0000:00:00.0", "0x060000\n", "0x8086\n", None);
         pci("0000:01:00.0", "0x030000\n", "0x1002\n", Some("amdgpu"));
