@@ -44,18 +44,20 @@ def run(script, folder, out, *arguments, name=None):
     """Runs a script; kills one of its workers, whose command has `name`, once there are results."""
     marker = f"UNET_TEST={uuid.uuid4()}"
     key, value = marker.split("=")
-    environment = {**os.environ, key: value, "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
+    environment = {**os.environ, key: value, **ray}
     command = [sys.executable, str(ROOT / "integrations" / script), str(folder), str(out), *arguments]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     killed = None
-    end = time.monotonic() + 240
+    end = time.monotonic() + 400
     try:
         while name and killed is None and process.poll() is None and time.monotonic() < end:
-            workers = processes(marker, name)
-            if len(workers) >= 3 and len(list(out.glob("[0-9]*_labels.npy"))) >= 2:
+            # Looking at all processes takes time that the workers need.
+            workers = processes(marker, name) if len(list(out.glob("[0-9]*_labels.npy"))) >= 2 else []
+            if len(workers) >= 3:
                 killed = workers[0]
                 os.kill(killed, signal.SIGKILL)
-            time.sleep(0.02)
+            time.sleep(0.2)
         stdout, stderr = process.communicate(timeout=300)
     finally:
         process.kill()

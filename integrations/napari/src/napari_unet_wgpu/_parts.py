@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import unet_wgpu
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ._models import FILES, known
-from ._work import Job
+from ._work import Cancelled, Job
 
 
 class LayerBox(QComboBox):
@@ -120,6 +120,16 @@ class DeviceBox(QWidget):
         return str(self.box.currentData())
 
 
+class Panel(QWidget):
+    """A widget of the plugin; closing it ends its work."""
+
+    run: RunRow
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        self.run.stop()
+        super().closeEvent(event)
+
+
 class RunRow(QWidget):
     """The buttons that start and cancel one job at a time, its progress, and its outcome."""
 
@@ -146,6 +156,10 @@ class RunRow(QWidget):
         column.addWidget(self.status)
         self.button.clicked.connect(self.run)
         self.cancel.clicked.connect(self.stop)
+        # A child: it ends with the window.
+        self._timer = QTimer(self)
+        self._timer.setInterval(50)
+        self._timer.timeout.connect(self._look)
         self._idle()
 
     def run(self) -> None:
@@ -159,20 +173,14 @@ class RunRow(QWidget):
             return
         if work is None:
             return
-        self.job = Job(work, self)
-        self.job.progressed.connect(self._progress)
-        self.job.succeeded.connect(self._succeed)
-        self.job.failed.connect(self._failed)
-        self.job.cancelled.connect(self._cancelled)
-        # A closed window ends its work. Only the event is held: Qt deletes the job with the window.
-        stop = self.job.stop
-        self.destroyed.connect(lambda: stop.set())
+        self.job = Job(work)
         self.button.setEnabled(False)
         self.cancel.setEnabled(True)
         self.bar.setValue(0)
         self.bar.setVisible(True)
         self.status.setText("Starting…")
         self.job.start()
+        self._timer.start()
 
     def stop(self) -> None:
         if self.job is not None:
@@ -184,28 +192,33 @@ class RunRow(QWidget):
         """Show an error: in words, without a traceback."""
         self.status.setText(f"<b>Error:</b> {_escaped(str(error) or type(error).__name__)}")
 
-    def _progress(self, fraction: float, text: str) -> None:
-        self.bar.setValue(round(1000 * fraction))
-        if self.job is not None and not self.job.is_cancelled:
-            self.status.setText(text)
-
-    def _succeed(self, result: object) -> None:
+    def _look(self) -> None:
+        """Shows what the job tells, and its outcome once it has ended."""
+        job = self.job
+        if job is None:
+            return
+        running = job.is_running()
+        if job.progress is not None:
+            fraction, text = job.progress
+            self.bar.setValue(round(1000 * fraction))
+            if not job.is_cancelled:
+                self.status.setText(text)
+        if running:
+            return
         self._idle()
-        try:
-            self.finished.emit(result)
-        except Exception as error:  # noqa: BLE001
-            self.fail(error)
-
-    def _failed(self, error: Exception) -> None:
-        self._idle()
-        self.fail(error)
-
-    def _cancelled(self) -> None:
-        self._idle()
-        self.status.setText("Cancelled.")
+        if isinstance(job.error, Cancelled):
+            self.status.setText("Cancelled.")
+        elif job.error is not None:
+            self.fail(job.error)
+        else:
+            try:
+                self.finished.emit(job.result)
+            except Exception as error:  # noqa: BLE001
+                self.fail(error)
 
     def _idle(self) -> None:
         self.job = None
+        self._timer.stop()
         self.button.setEnabled(True)
         self.cancel.setEnabled(False)
         self.bar.setVisible(False)

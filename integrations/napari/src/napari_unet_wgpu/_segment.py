@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout
 
 from ._layers import LayerError, channel_choices, micrometres, place, planes, spatial_shape
 from ._models import known
-from ._parts import DeviceBox, LayerBox, ModelBox, RunRow
+from ._parts import DeviceBox, LayerBox, ModelBox, Panel, RunRow
 from ._table import Table
 from ._work import Job
 
@@ -40,7 +40,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Panel):
     """Segments the shown plane of a layer, or all its planes, into a Labels layer."""
 
     def __init__(self, napari_viewer: Any) -> None:

@@ -17,13 +17,12 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSpinBox,
     QVBoxLayout,
-    QWidget,
 )
 from unet_wgpu import Model
 
 from ._layers import LayerError, full_data, is_rgb, spatial_shape
 from ._models import known
-from ._parts import DeviceBox, LayerBox, ModelBox, RunRow
+from ._parts import DeviceBox, LayerBox, ModelBox, Panel, RunRow
 from ._work import Cancelled, Job
 
 #: What the ground truth holds where nothing is known.
@@ -36,7 +35,7 @@ _ZERO = {
 _KINDS = {"instances: a number for each": "labels", "classes: a number for each class": "masks"}
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Panel):
     """Trains on the labelled pixels of a Labels layer; the others may stay unlabelled."""
 
     def __init__(self, napari_viewer: Any) -> None:

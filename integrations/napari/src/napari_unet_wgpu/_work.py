@@ -1,4 +1,7 @@
-"""Work on a thread of its own, with progress and a cancel button."""
+"""Work on a thread of its own, with progress and a cancel button.
+
+The thread touches no Qt object: the window looks at the job. A signal across threads could reach a window that Qt is deleting.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,23 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-
 
 class Cancelled(Exception):
     """The user pressed Cancel."""
 
 
-class Job(QObject):
-    """One piece of work. Signals arrive in the thread that made the object."""
+class Job:
+    """One piece of work."""
 
-    progressed = Signal(float, str)
-    succeeded = Signal(object)
-    failed = Signal(object)
-    cancelled = Signal()
-
-    def __init__(self, work: Callable[[Job], Any], parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, work: Callable[[Job], Any]) -> None:
         self._work = work
-        self.stop = threading.Event()
+        self._stop = threading.Event()
+        #: The fraction done, and a line about it.
+        self.progress: tuple[float, str] | None = None
+        #: What the work returned; valid if it has ended without an error.
+        self.result: Any = None
+        #: What it raised: :class:`Cancelled` after Cancel.
+        self.error: Exception | None = None
         # A driver that hangs must not keep napari from ending.
         self._thread = threading.Thread(target=self._run, name="unet-wgpu", daemon=True)
 
@@ -33,11 +34,11 @@ class Job(QObject):
 
     def cancel(self) -> None:
         """Ask the work to end; it does so at its next report."""
-        self.stop.set()
+        self._stop.set()
 
     @property
     def is_cancelled(self) -> bool:
-        return self.stop.is_set()
+        return self._stop.is_set()
 
     def is_running(self) -> bool:
         return self._thread.is_alive()
@@ -48,24 +49,13 @@ class Job(QObject):
         return not self._thread.is_alive()
 
     def report(self, fraction: float, text: str = "") -> None:
-        """Called by the work: shows progress, and raises :class:`Cancelled` after Cancel."""
-        if self.stop.is_set():
+        """Called by the work: tells progress, and raises :class:`Cancelled` after Cancel."""
+        if self._stop.is_set():
             raise Cancelled
-        self._tell(self.progressed, fraction, text)
+        self.progress = (fraction, text)
 
     def _run(self) -> None:
         try:
-            result = self._work(self)
-        except Cancelled:
-            self._tell(self.cancelled)
+            self.result = self._work(self)
         except Exception as error:  # noqa: BLE001: shown to the user, whatever it is
-            self._tell(self.failed, error)
-        else:
-            self._tell(self.succeeded, result)
-
-    def _tell(self, signal: Any, *values: Any) -> None:
-        try:
-            signal.emit(*values)
-        except RuntimeError:
-            # The window was closed, and Qt deleted this object.
-            self.stop.set()
+            self.error = error
