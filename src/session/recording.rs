@@ -46,6 +46,11 @@ impl Session {
             copies.push((io_binding, end, bytes));
             end += bytes;
         }
+        // What is not given would be that of an earlier run.
+        let given = |name: &String| inputs.iter().any(|i| i.0 == name);
+        if let Some(p) = self.plan.io.iter().find(|p| p.is_input && !p.names.iter().any(given)) {
+            return Err(Error::invalid(format!("input `{}`", p.names[0]), "is missing"));
+        }
         let (label, usage) = ("inputs of a run", wgpu::BufferUsages::COPY_SRC);
         let upload = self.gpu.mapped_buffer(label, end.max(4), usage, |view| {
             for ((_, data), &(_, offset, bytes)) in inputs.iter().zip(&copies) {

@@ -178,4 +178,6 @@ fn measuring_changes_nothing_and_halves_are_protected() {
     trainer.cancel();
     let e = setup.with(1, |_, hyper| trainer.start(1, &short, hyper)).unwrap_err().to_string();
     assert!(e.contains("1 elements, shape"), "{e}");
+    let e = setup.with(1, |inputs, hyper| trainer.start(1, &inputs[..1], hyper)).unwrap_err().to_string();
+    assert!(e.contains("input `target`: is missing"), "{e}");
 }
