@@ -9,3 +9,5 @@
 //! | `app` | the window: panels, tools, menus |
 //!
 //! Each module uses only those above it.
+
+pub mod labels;
