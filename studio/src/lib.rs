@@ -11,3 +11,4 @@
 //! Each module uses only those above it.
 
 pub mod labels;
+pub mod project;

@@ -72,7 +72,17 @@ impl Labels {
         Ok(LabelMap::from_ids(width, height, ids)?.into())
     }
 
-    /// Labels of which classes and the next id are known too, as [`Self::special_classes`] and [`Self::next_id`] say.
+    /// One more than any id so far.
+    pub(crate) fn counter(&self) -> u32 {
+        self.next
+    }
+
+    /// Classes that are not 1, also of ids that no pixel has.
+    pub(crate) fn class_table(&self) -> Vec<(u32, u8)> {
+        self.classes.iter().map(|(&id, &class)| (id, class)).collect()
+    }
+
+    /// Labels of which classes that are not 1, and a lower bound of the next id, are known too.
     pub fn with_classes(mut self, classes: impl IntoIterator<Item = (u32, u8)>, next: u32) -> Self {
         let valid = |&(id, class): &(u32, u8)| is_instance(id) && class > DEFAULT_CLASS;
         self.classes = Arc::new(classes.into_iter().filter(valid).collect());
