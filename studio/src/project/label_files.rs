@@ -129,18 +129,18 @@ fn encode(labels: &Labels, value: impl Fn(u32) -> i32) -> std::result::Result<Ve
         let mut file = TiffEncoder::new(&mut out)?.with_compression(Compression::Deflate(DeflateLevel::Fast));
         let mut image = file.new_image::<colortype::GrayI32>(map.width(), map.height())?;
         image.rows_per_strip(STRIP)?;
+        // Strip by strip, the tiff crate would not compress.
+        let mut values = Vec::with_capacity(map.width() as usize * map.height() as usize);
+        let mut last = (BACKGROUND, value(BACKGROUND));
         for y in (0..map.height()).step_by(STRIP as usize) {
-            let rows = map.to_rows(y..y + STRIP);
-            let mut last = (BACKGROUND, value(BACKGROUND));
-            let values = rows.into_iter().map(|id| {
+            values.extend(map.to_rows(y..y + STRIP).into_iter().map(|id| {
                 if last.0 != id {
                     last = (id, value(id));
                 }
                 last.1
-            });
-            image.write_strip(&values.collect::<Vec<_>>())?;
+            }));
         }
-        image.finish()
+        image.write_data(&values)
     })();
     written.map_err(|e: tiff::TiffError| e.to_string())?;
     Ok(out.into_inner())
