@@ -11,3 +11,5 @@
 //! Each module uses only those above it.
 
 pub mod canvas;
+pub mod labels;
+pub mod project;
