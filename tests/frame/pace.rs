@@ -27,7 +27,9 @@ fn pace() {
     // When the device had finished each frame; the frame with the latest part of the network.
     let (finished, mut worked) = (Arc::new(Mutex::new(Vec::new())), 0);
     let (mut running, mut whole, mut parts, mut previous) = (false, 0, 0, None);
-    for i in 0..FRAMES {
+    let mut frames = 0;
+    // Some more, if that is what a whole result takes.
+    while frames < FRAMES || (whole == 0 && frames < 4 * FRAMES) {
         let start = Instant::now();
         while start.elapsed() < INTERFACE {}
         let mut encoder = host.encoder();
@@ -37,12 +39,13 @@ fn pace() {
                 frame.start(FrameInput::Texture(&input), &targets, roi).unwrap();
             }
             let progress = frame.encode_some(&mut encoder, Budget::Milliseconds(8.0)).unwrap();
-            (running, worked, parts) = (!progress.finished(), i + 1, parts + 1);
+            (running, worked, parts) = (!progress.finished(), frames + 1, parts + 1);
             whole += usize::from(progress.finished());
         }
         let times = finished.clone();
         encoder.on_submitted_work_done(move || times.lock().unwrap().push(Instant::now()));
         let submission = host.gpu.queue().submit([encoder.finish()]);
+        frames += 1;
         // A display holds the next frame back until the one before it is shown.
         if let Some(previous) = previous.replace(submission) {
             host.gpu.wait(previous).unwrap();
@@ -53,7 +56,7 @@ fn pace() {
     let mut times: Vec<f64> = finished.windows(2).map(|t| (t[1] - t[0]).as_secs_f64() * 1e3).collect();
     times.sort_by(f64::total_cmp);
     let [half, most, slowest] = [50, 95, 100].map(|percent| times[(times.len() * percent / 100).min(times.len() - 1)]);
-    println!("{FRAMES} frames: 50 % under {half:.1} ms, 95 % under {most:.1} ms, the slowest {slowest:.1} ms");
+    println!("{frames} frames: 50 % under {half:.1} ms, 95 % under {most:.1} ms, the slowest {slowest:.1} ms");
     println!("{parts} parts, {whole} whole results");
     assert!(whole > 0 && host.read_texture(&ids).contains(&1), "the network runs beside the interface");
 }
