@@ -62,7 +62,7 @@ impl Session {
 
     /// Divides dispatches, each in as many parts as `parts` says of its index in the plan, or as its grid allows: for budgets of
     /// an application's frames. Results are the same bit for bit. Compiles a kernel for each kernel that is divided for the first
-    /// time, and waits for the device. On an error the session is as it was.
+    /// time, and waits for the device. On an error the session is as it was. A run that [`Self::begin`] began before cannot go on.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn divide(&mut self, parts: impl Fn(usize) -> u32) -> Result<()> {
         block_on(self.divide_async(parts))

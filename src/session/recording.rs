@@ -16,6 +16,8 @@ pub struct Recording {
     output: usize,
     readback: Option<Readback>,
     done: usize,
+    /// Dispatches in all, which change when some are divided.
+    of: usize,
 }
 
 /// An output on its way to the host. It is there once the commands were submitted and the device was polled.
@@ -58,7 +60,7 @@ impl Session {
                 view.slice(range).copy_from_slice(bytemuck::cast_slice(data));
             }
         })?;
-        Ok(Recording { upload, copies, output, readback: None, done: 0 })
+        Ok(Recording { upload, copies, output, readback: None, done: 0, of: self.plan.dispatches.len() })
     }
 
     /// Records the next part of a run that [`Self::begin`] began. Parts may go into encoders of different submissions, in order.
@@ -72,6 +74,9 @@ impl Session {
     ) -> Result<EncodeProgress> {
         self.check_alive()?;
         let progress = EncodeProgress { done: recording.done, of: self.plan.dispatches.len() };
+        if progress.of != recording.of {
+            return Err(Error::invalid("run", "began before dispatches were divided; begin it anew"));
+        }
         if progress.finished() {
             return Ok(progress);
         }
