@@ -175,7 +175,7 @@ fn kernels_compile_with_the_pipeline_cache_of_the_application() {
     if gpu_or_skip().is_none() {
         return;
     }
-    let [gpu, other] = [0, 1].map(|_| Gpu::new(&DeviceChoice::Auto).unwrap());
+    let gpu = Gpu::new(&DeviceChoice::Auto).unwrap();
     if !gpu.device().features().contains(Features::PIPELINE_CACHE) {
         return;
     }
@@ -190,10 +190,6 @@ fn kernels_compile_with_the_pipeline_cache_of_the_application() {
     let kernels: std::collections::BTreeSet<_> = plan.dispatches.iter().map(|d| d.kernel.clone()).collect();
     gpu.compile(&kernels).unwrap();
     assert_eq!(gpu.pipelines_compiled(), kernels.len());
-    let late = gpu.use_pipeline_cache(cache.clone()).unwrap_err().to_string();
+    let late = gpu.use_pipeline_cache(cache).unwrap_err().to_string();
     assert!(late.contains("compiled already"), "{late}");
-    // The cache of another device is refused, so it is handed to the device.
-    other.use_pipeline_cache(cache).unwrap();
-    let foreign = other.compile(&kernels).unwrap_err().to_string();
-    assert!(foreign.contains("compiling kernel"), "{foreign}");
 }

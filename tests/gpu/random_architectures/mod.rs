@@ -5,9 +5,11 @@
 mod files;
 pub(crate) mod frames;
 pub(crate) mod generator;
+mod rounded;
 mod worst;
 
 use generator::{Case, Random};
+use rounded::run_rounded;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +28,7 @@ use worst::Worst;
 const REWRITE_TOLERANCE: f32 = 5e-6;
 
 /// The comparison of f16 plans.
-const HALF: &str = "f16 ~ reference";
+const HALF: &str = "f16 = reference with f16 storage";
 
 type Tensors = BTreeMap<String, HostTensor>;
 
@@ -97,7 +99,7 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
     let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
     let reference = |graph: &Graph| graph.run_reference(&inputs, model.stored(), |_, _| Ok(())).map_err(failed);
     let expected = reference(&graph)?;
-    let mut compare = |check, got: &Tensors, tolerance| {
+    let mut compare = |check, got: &Tensors, expected: &Tensors, tolerance| {
         if !got.keys().eq(expected.keys()) {
             return Err(format!("{check}: outputs {:?}, not {:?}", got.keys(), expected.keys()));
         }
@@ -116,7 +118,7 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
     for target in [AdapterClass::Cpu, AdapterClass::Other].map(Target::typical) {
         let rewritten = rewrite::optimise(&graph, &target).map_err(failed)?;
         if rewritten.to_string() != checked {
-            compare("rewritten = as written", &reference(&rewritten)?, REWRITE_TOLERANCE)?;
+            compare("rewritten = as written", &reference(&rewritten)?, &expected, REWRITE_TOLERANCE)?;
             checked = rewritten.to_string();
         }
     }
@@ -127,11 +129,11 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
     };
     let f32 = network_tolerance(Precision::F32);
     let plain = session(gpu, &graph.without_dead_nodes())?.run_all(&inputs).map_err(failed)?;
-    compare("GPU, as written = reference", &plain, f32)?;
+    compare("GPU, as written = reference", &plain, &expected, f32)?;
     let rewritten = rewrite::optimise(&graph, gpu.target()).map_err(failed)?;
     let mut rewritten = session(gpu, &rewritten)?;
     let first = rewritten.run_all(&inputs).map_err(failed)?;
-    compare("GPU, rewritten = reference", &first, f32)?;
+    compare("GPU, rewritten = reference", &first, &expected, f32)?;
     if first != rewritten.run_all(&inputs).map_err(failed)? {
         return Err("GPU, rewritten: the second run differs".into());
     }
@@ -140,7 +142,8 @@ fn network(gpu: &Gpu, half: Option<&Gpu>, case: &Case, model: &Model, worst: &mu
         Some(gpu) if !on_edge(&expected, F16_TOLERANCE) => {
             let graph = rewrite::optimise(&graph, gpu.target()).map_err(failed)?;
             let got = session(gpu, &graph)?.run_all(&inputs).map_err(failed)?;
-            compare(HALF, &got, F16_TOLERANCE)
+            let rounded = run_rounded(&graph, gpu.target(), &inputs, model.stored()).map_err(failed)?;
+            compare(HALF, &got, &rounded, F16_TOLERANCE)
         }
         _ => Ok(()),
     }
