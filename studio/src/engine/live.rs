@@ -10,6 +10,8 @@ use unet_wgpu::frame::{
     Budget, EncodeProgress, Frame, FrameInput, FrameModel, FrameOptions, FrameOutput, OutputRequest, OutputTarget,
     PixelFormat, PlaneFormat, Roi, SampleFormat,
 };
+use unet_wgpu::low_level::infer::{ChannelAffine, normalise};
+use unet_wgpu::low_level::weights::{Normalisation, PixelStep};
 use unet_wgpu::{Gpu, Image, Model, Result};
 
 /// Columns and rows of the region that the network sees at once.
@@ -89,7 +91,7 @@ impl Live {
         let probability = FrameOutput::Probability { class: 1, format: PlaneFormat::F32 };
         let options = FrameOptions::new([SIDE; 2], format, vec![OutputRequest::texture(probability)]);
         let gpu = Gpu::from_wgpu(egui.device.clone(), egui.queue.clone())?;
-        let mut frame = FrameModel::new(&gpu, model).prepare(&options)?;
+        let mut frame = FrameModel::new(&gpu, normalised(model, image)?).prepare(&options)?;
         frame.measure()?;
         let new = |label, format, usage| {
             egui.device.create_texture(&wgpu::TextureDescriptor {
@@ -153,6 +155,29 @@ impl Live {
     }
 }
 
+/// The model with the normalisation of the whole image, so that a region is seen as in it. Where channels are converted, each
+/// region has its own.
+fn normalised(mut model: Model, image: &Image) -> Result<Model> {
+    let channels = model.architecture.in_channels();
+    if image.channels() == channels {
+        let maps = normalise(image, &model.metadata.normalisation)?;
+        let steps = maps_as_steps(&maps);
+        model.metadata.normalisation = steps;
+    }
+    Ok(model)
+}
+
+/// The same maps as steps that depend on no image.
+fn maps_as_steps(maps: &[ChannelAffine]) -> Normalisation {
+    let gain = maps.iter().map(|m| f64::from(m.scale)).collect();
+    let offset = maps.iter().map(|m| -f64::from(m.offset) * f64::from(m.scale)).collect();
+    let mut steps = vec![PixelStep::Linear { gain, offset }];
+    if let Some(map) = maps.first().filter(|m| m.low > -f32::MAX || m.high < f32::MAX) {
+        steps.push(PixelStep::Clip { low: Some(map.low.into()), high: Some(map.high.into()) });
+    }
+    Normalisation::Steps { steps }
+}
+
 /// Samples of an image as a texture has them; three channels become four.
 fn bytes(image: &Image) -> Vec<u8> {
     use unet_wgpu::Pixels as P;
@@ -184,12 +209,14 @@ pub struct Part {
 impl CallbackTrait for Part {
     fn prepare(
         &self,
-        _device: &wgpu::Device,
+        device: &wgpu::Device,
         queue: &wgpu::Queue,
         _screen: &ScreenDescriptor,
         encoder: &mut wgpu::CommandEncoder,
         _resources: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
+        // So that the end of the part before is known.
+        let _ = device.poll(wgpu::PollType::Poll);
         if let Err(e) = locked(&self.network).record(queue, encoder, self.milliseconds, &self.state) {
             locked(&self.state).error = Some(e.to_string());
         }

@@ -1,10 +1,11 @@
 //! Scores of a model on labelled images, by image, the worst first.
 
+use super::data::{Labelled, Passing};
 use super::segment::Segmenters;
 use super::{Event, Reporter};
-use std::path::Path;
 use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions};
 use unet_wgpu::low_level::train::evaluate::evaluate;
+use unet_wgpu::low_level::train::metrics::{Classes, Measure};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions};
 use unet_wgpu::{Model, Result, SegmentOptions};
 
@@ -43,10 +44,11 @@ pub(super) fn score(
     segmenters: &mut Segmenters,
     model: Model,
     settings: &InstanceSettings,
-    data: &Path,
+    pairs: &[Labelled],
     reporter: &Reporter,
 ) -> Result<Event> {
-    let data = Dataset::open(data)?;
+    let folder = Passing::new(pairs)?;
+    let data = Dataset::open(folder.folder())?;
     let segmenter = segmenters.of(&model);
     let labels = LabelOptions { ignore: Some(UNLABELLED), ..LabelOptions::default() };
     let options = EvaluateOptions { labels, ..EvaluateOptions::default() };
@@ -61,7 +63,7 @@ pub(super) fn score(
         .map(|image| {
             let matches = image.instances.as_ref().map(|i| i.instances.matches(0.5));
             let foreground = (1..evaluation.classes.len()).filter_map(|class| {
-                image.confusion.if_present(class, unet_wgpu::low_level::train::metrics::Measure::Dice)
+                image.confusion.if_present(class, Measure::Dice)
             });
             let (sum, classes) = foreground.fold((0.0, 0), |(sum, n), dice| (sum + dice, n + 1));
             ImageScore {
@@ -79,8 +81,8 @@ pub(super) fn score(
         f1: evaluation.matches(0.5).f1(),
         mean_ap: evaluation.mean_ap(),
         dice: evaluation.foreground(
-            unet_wgpu::low_level::train::metrics::Measure::Dice,
-            unet_wgpu::low_level::train::metrics::Classes::Present,
+            Measure::Dice,
+            Classes::Present,
         ),
         images,
     })))

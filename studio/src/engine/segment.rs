@@ -92,7 +92,7 @@ impl Segmenters {
         let geometry = job.model.metadata.target.is_some_and(|t| t.is_geometry());
         let (keeper, slot) = Keeper::new(geometry);
         let instances = segmenter.instance_options(&job.settings)?.with_memory(MEMORY / 4);
-        let options = options(job);
+        let options = options(job)?;
         let mut source = open(&job.path, &job.model)?;
         // Without a replay the instances have to be found on the way.
         let (collector, found) = super::replay::Finder::new(instances.clone());
@@ -152,18 +152,20 @@ impl Segmenters {
             }
             sinks.push(Box::new(sink));
         }
-        let options = options(job);
+        let options = options(job)?;
         segmenter.segment_to(&mut *source, &options, sinks, |done| reporter.progress(done))?;
         Ok(Event::Exported(written))
     }
 }
 
-fn options(job: &SegmentJob) -> SegmentOptions {
-    // As the program: instances keep a quarter of the memory for themselves.
-    SegmentOptions::default()
-        .with_memory(MEMORY - MEMORY / 4)
-        .with_scale(Scale::default())
-        .with_instances(Some(job.settings.clone()))
+/// As the program's: instances keep a quarter of the memory for themselves, and an image whose pixel size is known is resized to
+/// that of a model that states one.
+fn options(job: &SegmentJob) -> Result<SegmentOptions> {
+    let pixel = calibration_of(&job.path, &OpenOptions::default(), None)?.pixel.map(|p| [p.x, p.y]);
+    let states = job.model.metadata.scale.is_some_and(|s| s.pixel_size.is_some());
+    let scale = pixel.filter(|_| states).map_or(Scale::default(), Scale::PixelSize);
+    let options = SegmentOptions::default().with_memory(MEMORY - MEMORY / 4).with_scale(scale);
+    Ok(options.with_instances(Some(job.settings.clone())))
 }
 
 fn open(path: &Path, model: &Model) -> Result<Box<dyn unet_wgpu::low_level::infer::ImageSource>> {

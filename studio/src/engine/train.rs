@@ -1,9 +1,9 @@
 //! Training on the labelled images of a project, always from the base model that was chosen, never from the last attempt.
 
+use super::data::{Labelled, link};
 use super::score::UNLABELLED;
 use super::{Event, Reporter};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use unet_wgpu::low_level::model::ArchitectureId;
 use unet_wgpu::low_level::train::{
     AugmentationPreset, Event as RunEvent, InstancesConfig, Monitor, Outcome, Ready, TrainConfig, TrainRun,
@@ -17,9 +17,9 @@ const EVALUATIONS: u64 = 10;
 /// What to train.
 pub struct TrainJob {
     /// Images and their labels to train on.
-    pub images: Vec<[PathBuf; 2]>,
+    pub images: Vec<Labelled>,
     /// Images and their labels that are held out; without any, the scores are those of the images trained on.
-    pub held_out: Vec<[PathBuf; 2]>,
+    pub held_out: Vec<Labelled>,
     /// Class names, background first.
     pub classes: Vec<String>,
     /// Whether some pixels are unlabelled.
@@ -52,7 +52,7 @@ pub struct Trained {
 
 impl TrainJob {
     /// Good parameters without touching anything: a fine-tuning of some minutes on software, of one on a GPU.
-    pub fn new(images: Vec<[PathBuf; 2]>, base: Option<Model>, out: PathBuf) -> Self {
+    pub fn new(images: Vec<Labelled>, base: Option<Model>, out: PathBuf) -> Self {
         let classes = base.as_ref().map_or_else(|| vec!["background".into(), "cell".into()], Model::classes);
         Self {
             images,
@@ -106,21 +106,10 @@ impl TrainJob {
         let held_out = if self.held_out.is_empty() { &self.images } else { &self.held_out };
         let folders = [self.data().join("train"), self.data().join("validation")];
         for (folder, pairs) in folders.iter().zip([&self.images, held_out]) {
-            for [image, labels] in pairs {
-                link(image, &folder.join("images"))?;
-                link(labels, &folder.join("labels"))?;
-            }
+            link(pairs, folder)?;
         }
         Ok(folders)
     }
-}
-
-/// Links a file into a folder, or copies it where links are not possible.
-fn link(file: &Path, folder: &Path) -> Result<()> {
-    let to = folder.join(file.file_name().unwrap_or_default());
-    let made = std::fs::create_dir_all(folder);
-    let linked = made.and_then(|()| std::fs::hard_link(file, &to).or_else(|_| std::fs::copy(file, &to).map(drop)));
-    linked.map_err(|e: io::Error| Error::Io { path: to, source: e })
 }
 
 pub(super) fn train(gpu: &Gpu, job: TrainJob, reporter: &Reporter) -> Result<Event> {
