@@ -5,9 +5,9 @@ use super::tools::{self, ToolOutcome};
 use super::{AUTOSAVE, Panel, Shown, Studio};
 use crate::canvas::CanvasImage;
 use crate::engine::live::Live;
-use crate::engine::{Labelled, Request, SegmentJob, TrainJob, is_image};
-use crate::labels::{BACKGROUND, Edit, PasteMode, Rle, UNLABELLED};
-use crate::project::{ImageState, Project};
+use crate::engine::{Request, SegmentJob, TrainJob, is_image};
+use crate::labels::{BACKGROUND, Edit, PasteMode, Rle};
+use crate::project::{Project, State};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{TryRecvError, channel};
 
@@ -17,15 +17,25 @@ const DEMO: [(&str, &[u8]); 2] = [
     ("nuclei_hff.png", include_bytes!("../../../assets/images/nuclei_hff.png")),
 ];
 
+/// An image in the gallery.
+#[derive(Clone)]
+pub(super) struct GalleryImage {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) state: State,
+    pub(super) held_out: bool,
+}
+
 impl Studio {
     /// Opens a project, or a folder of images as a new one.
     pub(super) fn open_folder(&mut self, folder: &Path) {
         self.save_all();
-        match Project::open_or_create(folder) {
-            Ok((project, notes)) => {
-                notes.into_iter().for_each(|note| self.say(note));
-                self.document = None;
-                let first = project.images().first().map(|image| image.name.clone());
+        // A project is open once only, and this may be the same one.
+        (self.document, self.project) = (None, None);
+        match Project::open(folder) {
+            Ok(project) => {
+                project.notes().iter().for_each(|note| self.say(note.clone()));
+                let first = project.images().first().cloned();
                 self.project = Some(project);
                 if let Some(name) = first {
                     self.open_named(&name);
@@ -62,7 +72,7 @@ impl Studio {
         let images: Vec<PathBuf> = images.into_iter().cloned().collect();
         let Some(folder) = images.first().and_then(|image| image.parent()).map(Path::to_path_buf) else { return };
         if self.project.is_none() {
-            match Project::create(&folder.join("unet-studio")) {
+            match Project::create(folder.join("unet-studio")) {
                 Ok(project) => {
                     self.say(format!("The project is in {}", project.folder().display()));
                     self.project = Some(project);
@@ -72,9 +82,10 @@ impl Studio {
         }
         let Some(project) = &mut self.project else { return };
         match project.add_images(&images) {
-            Ok(names) => {
-                if let Some(name) = names.first().cloned() {
-                    self.open_named(&name);
+            Ok(added) => {
+                added.notes.into_iter().for_each(|note| self.say(note));
+                if let Some(name) = added.names.first() {
+                    self.open_named(name);
                 }
             }
             Err(e) => self.complain(e.to_string()),
@@ -84,18 +95,18 @@ impl Studio {
     /// Opens an image of the project.
     pub(super) fn open_named(&mut self, name: &str) {
         self.save_all();
-        let Some(image) = self.project.as_ref().and_then(|p| p.image(name)) else { return };
-        self.opening = Some(image.path.clone());
-        self.engine.send(Request::Load(image.path.clone()));
+        let Some(path) = self.project.as_ref().and_then(|p| p.image_path(name)) else { return };
+        self.opening = Some(path.clone());
+        self.engine.send(Request::Load(path));
     }
 
     /// The next or previous image.
     pub(super) fn step(&mut self, by: isize) {
         let (Some(project), Some(doc)) = (&self.project, &self.document) else { return };
-        let at = project.images().iter().position(|image| image.name == doc.name);
-        let next = at.and_then(|at| at.checked_add_signed(by)).and_then(|at| project.images().get(at));
-        if let Some(name) = next.map(|image| image.name.clone()) {
-            self.open_named(&name);
+        let names = project.images();
+        let at = names.iter().position(|name| *name == doc.name);
+        if let Some(name) = at.and_then(|at| at.checked_add_signed(by)).and_then(|at| names.get(at)) {
+            self.open_named(name);
         }
     }
 
@@ -120,9 +131,7 @@ impl Studio {
 
     /// Segments every image of the project, one after another.
     pub(super) fn segment_all(&mut self) {
-        let paths: Vec<PathBuf> =
-            self.project.iter().flat_map(Project::images).map(|image| image.path.clone()).collect();
-        self.queue = paths.iter().filter_map(|path| self.job(path)).collect();
+        self.queue = self.images().iter().filter_map(|image| self.job(&image.path)).collect();
         self.segment_next();
     }
 
@@ -210,12 +219,24 @@ impl Studio {
         if let Some(reason) = outcome.refused {
             self.complain(reason);
         }
-        let (Some(edit), Some(doc)) = (outcome.done, &mut self.document) else { return };
+        let (true, Some(doc)) = (outcome.done, &mut self.document) else { return };
         // Instances that are gone are chosen no more.
         let labels = doc.editor.labels();
         doc.selected.retain(|&id| labels.contains(id));
-        let Some(project) = &mut self.project else { return };
-        if let Err(e) = project.record(&doc.name, &edit) {
+        let (name, trouble) = (doc.name.clone(), doc.editor.trouble());
+        trouble.into_iter().for_each(|trouble| self.complain(trouble));
+        if self.state(&name).is_some_and(|state| matches!(state, State::Unlabelled | State::Predicted)) {
+            self.set_state(&name, State::Labelled);
+        }
+    }
+
+    fn state(&self, name: &str) -> Option<State> {
+        self.project.as_ref()?.settings().images.get(name).map(|image| image.state)
+    }
+
+    pub(super) fn set_state(&mut self, name: &str, state: State) {
+        let changed = self.project.as_mut().map(|p| p.change_image(name, |image| image.state = state));
+        if let Some(Err(e)) = changed {
             self.complain(e.to_string());
         }
     }
@@ -251,11 +272,11 @@ impl Studio {
     }
 
     pub(super) fn undo_name(&self) -> Option<&'static str> {
-        self.document.as_ref()?.editor.can_undo()
+        self.document.as_ref()?.editor.editor().can_undo()
     }
 
     pub(super) fn redo_name(&self) -> Option<&'static str> {
-        self.document.as_ref()?.editor.can_redo()
+        self.document.as_ref()?.editor.editor().can_redo()
     }
 
     pub(super) fn undo(&mut self) {
@@ -267,97 +288,117 @@ impl Studio {
     }
 
     fn turn_back(&mut self, forward: bool) {
-        let (Some(doc), Some(project)) = (&mut self.document, &mut self.project) else { return };
+        let Some(doc) = &mut self.document else { return };
         let change = if forward { doc.editor.redo() } else { doc.editor.undo() };
         if change.is_none() {
             return;
         }
         let labels = doc.editor.labels();
         doc.selected.retain(|&id| labels.contains(id));
-        let noted = if forward { project.record_redo(&doc.name, &doc.editor) } else { project.record_undo(&doc.name, &doc.editor) };
+        let trouble = doc.editor.trouble();
         doc.refresh();
-        if let Err(e) = noted {
-            self.complain(e.to_string());
-        }
+        trouble.into_iter().for_each(|trouble| self.complain(trouble));
     }
 
     /// The image is checked: go on with the next one.
     pub(super) fn reviewed(&mut self) {
-        let (Some(project), Some(doc)) = (&mut self.project, &self.document) else { return };
-        let name = doc.name.clone();
-        match project.set_state(&name, ImageState::Reviewed) {
-            Ok(()) => self.step(1),
-            Err(e) => self.complain(e.to_string()),
-        }
+        let Some(name) = self.document.as_ref().map(|doc| doc.name.clone()) else { return };
+        self.set_state(&name, State::Reviewed);
+        self.step(1);
     }
 
     pub(super) fn hold_out(&mut self, name: &str, held_out: bool) {
-        let Some(project) = &mut self.project else { return };
-        if let Err(e) = project.set_held_out(name, held_out) {
+        let changed = self.project.as_mut().map(|p| p.change_image(name, |image| image.held_out = held_out));
+        if let Some(Err(e)) = changed {
             self.complain(e.to_string());
         }
     }
 
     /// Saves the labels of the image at hand.
     pub(super) fn save_all(&mut self) {
-        let (Some(project), Some(doc)) = (&mut self.project, &self.document) else { return };
-        if let Err(e) = project.save_labels(&doc.name, doc.editor.labels()) {
+        let Some(doc) = self.document.as_mut().filter(|doc| doc.editor.unsaved() > 0) else { return };
+        if let Err(e) = doc.editor.save() {
             self.complain(e.to_string());
         }
     }
 
+    /// Saves on another thread, now and then.
     pub(super) fn autosave(&mut self, now: f64) {
-        if now - self.saved_at > AUTOSAVE && self.document.as_ref().is_some_and(|d| !d.editor.stroke_under_way()) {
-            self.saved_at = now;
-            self.save_all();
+        if now - self.saved_at < AUTOSAVE {
+            return;
         }
+        self.saved_at = now;
+        let unsaved = self.document.as_mut().filter(|doc| doc.editor.unsaved() > 0);
+        let Some(job) = unsaved.and_then(|doc| doc.editor.begin_save()) else { return };
+        std::thread::spawn(move || {
+            // The journal has every edit still, and tells the next save to try again.
+            if let Err(e) = job.run() {
+                log::error!("{e}");
+            }
+        });
     }
 
     // Training.
 
-    /// Images with labels: to train on, held out.
-    fn pairs(&self) -> [Vec<Labelled>; 2] {
-        let mut pairs = [Vec::new(), Vec::new()];
-        for image in self.project.iter().flat_map(Project::images).filter(|image| image.has_labels()) {
-            pairs[usize::from(image.held_out)].push([image.path.clone(), image.labels.clone()]);
-        }
-        pairs
+    /// The images of the project.
+    pub(super) fn images(&self) -> Vec<GalleryImage> {
+        let Some(project) = &self.project else { return Vec::new() };
+        let image = |name: String| {
+            let entry = project.settings().images.get(&name)?;
+            let path = project.image_path(&name)?;
+            Some(GalleryImage { name, path, state: entry.state, held_out: entry.held_out })
+        };
+        project.images().into_iter().filter_map(image).collect()
     }
 
     /// How many images are labelled: to train on, held out.
     pub(super) fn labelled(&self) -> [usize; 2] {
-        self.pairs().map(|pairs| pairs.len())
+        let mut counts = [0; 2];
+        for image in self.project.iter().flat_map(|p| p.settings().images.values()) {
+            counts[usize::from(image.held_out)] += usize::from(matches!(image.state, State::Labelled | State::Reviewed));
+        }
+        counts
     }
 
     pub(super) fn train(&mut self) {
         self.save_all();
         let Some(project) = &self.project else { return };
-        let [images, held_out] = self.pairs();
-        let out = project.new_run();
+        let set = match project.training_set() {
+            Ok(set) if set.train_names.is_empty() => return self.complain("No image to train on is labelled yet."),
+            Ok(set) => set,
+            Err(e) => return self.complain(e.to_string()),
+        };
+        let models = project.folder().join("models");
+        let Some(out) = (1..).map(|n| models.join(format!("model-{n}"))).find(|path| !path.exists()) else { return };
+        let images = &project.settings().images;
+        let states = || set.train_names.iter().chain(&set.validation_names).filter_map(|name| images.get(name));
+        let partial = states().any(|image| image.state != State::Reviewed);
         let classes = self.classes();
         let base = self.base().map(|m| m.model.clone());
         let options = &self.train_options;
-        let partial = self.document.as_ref().is_none_or(|d| d.editor.labels().fractions().unlabelled > 0.0);
         let job = TrainJob {
-            held_out,
+            held_out: set.validation,
             classes,
             partial,
             steps: options.steps,
             batch: options.batch,
             lr: options.lr,
-            ..TrainJob::new(images, base, out)
+            ..TrainJob::new(set.train, base, out)
         };
         self.training = super::Training::begin();
-        self.engine.send(super::train_panel::request(job));
+        self.engine.send(Request::Train(Box::new(job)));
     }
 
     pub(super) fn score(&mut self) {
         self.save_all();
-        let [images, held_out] = self.pairs();
-        let pairs = if held_out.is_empty() { images } else { held_out };
-        let Some(model) = self.model().map(|m| m.model.clone()) else { return };
+        let (Some(project), Some(model)) = (&self.project, self.model().map(|m| m.model.clone())) else { return };
+        let set = match project.training_set() {
+            Ok(set) => set,
+            Err(e) => return self.complain(e.to_string()),
+        };
         self.progress = Some(0.0);
-        self.engine.send(Request::Score(model, self.settings.clone(), pairs));
+        let data = set.validation.unwrap_or(set.train);
+        self.engine.send(Request::Score(model, self.settings.clone(), data));
     }
 
     /// Shows a result for the image at hand.
@@ -378,20 +419,22 @@ impl Studio {
             return;
         }
         self.opening = None;
-        let Some(project) = &mut self.project else { return };
-        let Some(name) = project.images().iter().find(|i| i.path == file.path).map(|i| i.name.clone()) else { return };
+        let Some(name) = self.images().into_iter().find(|i| i.path == file.path).map(|i| i.name) else { return };
+        self.save_all();
+        // The same image may be open already.
+        self.document = None;
+        let Some(project) = &self.project else { return };
         let size = [file.image.width() as u32, file.image.height() as u32];
-        match project.load_labels(&name, size) {
-            Ok((editor, notes)) => {
+        match project.open_labels(&name, size) {
+            Ok(editor) => {
                 self.canvas.fit();
-                let notes: Vec<String> = file.notes.iter().cloned().chain(notes).collect();
+                let notes: Vec<String> = file.notes.iter().chain(editor.notes()).cloned().collect();
                 notes.into_iter().for_each(|note| self.say(note));
                 let doc = Document::new(name, file, editor);
                 if doc.editor.labels().fractions().unlabelled < 1.0 {
                     self.shown = Shown::Labels;
                 }
                 self.document = Some(doc);
-                debug_assert_ne!(UNLABELLED, BACKGROUND);
             }
             Err(e) => self.complain(e.to_string()),
         }

@@ -3,7 +3,8 @@
 use super::layer::Layer;
 use crate::canvas::{CanvasImage, Contrast};
 use crate::engine::{ImageFile, Segmented};
-use crate::labels::{BACKGROUND, Edit, Editor, LabelMap, PasteMode, Rle};
+use crate::labels::{BACKGROUND, Edit, LabelMap, PasteMode, Rle};
+use crate::project::OpenLabels;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub(super) struct Document {
     /// Micrometres.
     pub(super) pixel_size: Option<f64>,
     pub(super) notes: Vec<String>,
-    pub(super) editor: Editor,
+    pub(super) editor: OpenLabels,
     pub(super) labels: Layer,
     pub(super) prediction: Option<Prediction>,
     /// Another prediction, to compare with.
@@ -40,7 +41,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new(name: String, file: ImageFile, editor: Editor) -> Self {
+    pub(super) fn new(name: String, file: ImageFile, editor: OpenLabels) -> Self {
         let labels = Layer::new(editor.labels().map().clone());
         Self {
             name,

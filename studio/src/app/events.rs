@@ -3,7 +3,7 @@
 use super::Studio;
 use super::dialogs::Chosen;
 use crate::engine::{Event, ModelCard, Request, SegmentJob};
-use crate::project::ImageState;
+use crate::project::State;
 use eframe::egui;
 use std::path::PathBuf;
 
@@ -40,8 +40,7 @@ impl Studio {
                 }
             }
             Event::Segmented(result) => {
-                let path = result.path.clone();
-                self.note_state(&path, ImageState::Predicted);
+                self.note_predicted(&result.path);
                 self.show_result(result);
                 self.segment_next();
             }
@@ -117,12 +116,10 @@ impl Studio {
         }
     }
 
-    fn note_state(&mut self, path: &std::path::Path, state: ImageState) {
-        let Some(project) = &mut self.project else { return };
-        let image = project.images().iter().find(|i| i.path == path);
-        let Some(name) = image.filter(|i| i.state == ImageState::Unlabelled).map(|i| i.name.clone()) else { return };
-        if let Err(e) = project.set_state(&name, state) {
-            self.complain(e.to_string());
+    fn note_predicted(&mut self, path: &std::path::Path) {
+        let image = self.images().into_iter().find(|image| image.path == path && image.state == State::Unlabelled);
+        if let Some(image) = image {
+            self.set_state(&image.name, State::Predicted);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Studio;
 use crate::engine::{Request, Thumbnail};
-use crate::project::ImageState;
+use crate::project::State;
 use eframe::egui::{self, Color32, RichText, TextureHandle, Ui, vec2};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -25,12 +25,12 @@ impl Gallery {
 }
 
 /// A state in a word, and its colour.
-fn word(state: ImageState) -> (&'static str, Color32) {
+fn word(state: State) -> (&'static str, Color32) {
     match state {
-        ImageState::Unlabelled => ("unlabelled", Color32::GRAY),
-        ImageState::Labelled => ("labelled", Color32::from_rgb(0, 158, 115)),
-        ImageState::Predicted => ("predicted", Color32::from_rgb(86, 180, 233)),
-        ImageState::Reviewed => ("reviewed", Color32::from_rgb(230, 159, 0)),
+        State::Unlabelled => ("unlabelled", Color32::GRAY),
+        State::Labelled => ("labelled", Color32::from_rgb(0, 158, 115)),
+        State::Predicted => ("predicted", Color32::from_rgb(86, 180, 233)),
+        State::Reviewed => ("reviewed", Color32::from_rgb(230, 159, 0)),
     }
 }
 
@@ -47,8 +47,9 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         }
         return;
     };
-    let entries: Vec<_> = project.images().to_vec();
-    ui.label(RichText::new(project.name()).strong()).on_hover_text(project.folder().display().to_string());
+    let entries = studio.images();
+    let name = project.folder().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    ui.label(RichText::new(name).strong()).on_hover_text(project.folder().display().to_string());
     ui.weak(format!("{} images", entries.len()));
     ui.separator();
     let open = studio.document.as_ref().map(|d| d.name.clone());

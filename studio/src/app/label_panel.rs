@@ -107,6 +107,6 @@ fn state(studio: &mut Studio, ui: &mut Ui) {
             studio.rest_is_background();
         }
     });
-    let undo = studio.document.as_ref().map_or(0, |d| d.editor.undo_steps());
+    let undo = studio.document.as_ref().map_or(0, |d| d.editor.editor().undo_steps());
     ui.weak(format!("{undo} steps can be undone"));
 }

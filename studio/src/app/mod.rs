@@ -9,6 +9,7 @@ mod label_panel;
 mod layer;
 mod menu;
 mod segment_panel;
+mod status;
 mod tools;
 mod train_panel;
 mod view;
@@ -27,6 +28,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use tools::Tools;
+pub use status::Status;
 use train_panel::{TrainOptions, Training};
 use unet_wgpu::Gpu;
 use unet_wgpu::low_level::infer::InstanceSettings;
@@ -100,6 +102,10 @@ pub struct Studio {
     trained: Option<PathBuf>,
     /// What is under the pointer.
     hovered: String,
+    /// Where the canvas is.
+    area: Option<egui::Rect>,
+    /// Messages of failures so far.
+    failures: usize,
     help: bool,
     ctx: egui::Context,
 }
@@ -148,6 +154,8 @@ impl Studio {
             saved_at: 0.0,
             trained: None,
             hovered: String::new(),
+            area: None,
+            failures: 0,
             help: false,
             ctx: ctx.clone(),
         };
@@ -165,6 +173,7 @@ impl Studio {
 
     /// The same for something that failed.
     fn complain(&mut self, text: impl Into<String>) {
+        self.failures += 1;
         self.messages.push((f64::INFINITY, text.into(), true));
     }
 
@@ -179,8 +188,12 @@ impl Studio {
     /// Class names, background first.
     fn classes(&self) -> Vec<String> {
         let of_model = || self.model().map(|m| m.classes.clone());
-        let own = self.project.as_ref().map(Project::class_names).filter(|c| c.len() > 1);
-        own.or_else(of_model).unwrap_or_else(|| vec!["background".into(), "cell".into()])
+        let own = |project: &Project| {
+            let classes = &project.settings().classes;
+            let names = classes.iter().map(|class| class.name.clone());
+            (classes.len() > 1).then(|| std::iter::once("background".to_string()).chain(names).collect())
+        };
+        self.project.as_ref().and_then(own).or_else(of_model).unwrap_or_else(|| vec!["background".into(), "cell".into()])
     }
 }
 

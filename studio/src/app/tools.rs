@@ -50,8 +50,8 @@ impl Default for Tools {
 /// What a frame's input came to.
 #[derive(Default)]
 pub(super) struct ToolOutcome {
-    /// An edit that was carried out, for the journal.
-    pub(super) done: Option<Edit>,
+    /// Whether labels have changed.
+    pub(super) done: bool,
     /// Why one was not.
     pub(super) refused: Option<String>,
 }
@@ -120,8 +120,8 @@ impl Tools {
             outcome.refused = doc.editor.begin(brush).err().map(|e| e.to_string());
         }
         path.for_each(|point| drop(doc.editor.extend(point)));
-        if canvas.released.is_some() || (!canvas.down && doc.editor.stroke_under_way()) {
-            outcome.done = doc.editor.finish();
+        if canvas.released.is_some() || (!canvas.down && doc.editor.editor().stroke_under_way()) {
+            outcome.done = doc.editor.finish().is_some();
         }
         outcome
     }
@@ -225,7 +225,7 @@ fn dense(line: &[[f32; 2]]) -> Vec<[f32; 2]> {
 pub(super) fn apply(doc: &mut Document, edit: Edit) -> ToolOutcome {
     match doc.editor.apply(&edit) {
         Ok(change) if change.is_empty() => ToolOutcome::default(),
-        Ok(_) => ToolOutcome { done: Some(edit), refused: None },
-        Err(e) => ToolOutcome { done: None, refused: Some(e.to_string()) },
+        Ok(_) => ToolOutcome { done: true, refused: None },
+        Err(e) => ToolOutcome { done: false, refused: Some(e.to_string()) },
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Studio;
 use super::segment_panel::short;
-use crate::engine::Request;
 use eframe::egui::{self, RichText, Ui};
 use egui_plot::{Legend, Line, Plot, PlotPoints};
 
@@ -153,7 +152,8 @@ fn versions(studio: &mut Studio, ui: &mut Ui) {
     ui.heading("Scores");
     let names: Vec<String> = studio.models.iter().map(|card| card.name.clone()).collect();
     ui.horizontal(|ui| {
-        let ready = studio.progress.is_none() && studio.labelled()[0] > 0;
+        // The data set is made anew for scores, and training reads it.
+        let ready = studio.progress.is_none() && !studio.training.running && studio.labelled() != [0; 2];
         let hover = "The instances of the chosen model against the labels of held-out images, or of all labelled ones";
         if ui.add_enabled(ready && studio.model().is_some(), egui::Button::new("Score the model")).on_hover_text(hover).clicked() {
             studio.score();
@@ -192,9 +192,4 @@ fn versions(studio: &mut Studio, ui: &mut Ui) {
     if let Some(name) = go {
         studio.open_named(&name);
     }
-}
-
-/// Sends a request to train.
-pub(super) fn request(job: crate::engine::TrainJob) -> Request {
-    Request::Train(Box::new(job))
 }

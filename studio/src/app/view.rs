@@ -48,6 +48,7 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         background: None,
     };
     let canvas = studio.canvas.show(ui, &scene);
+    studio.area = Some(canvas.area.rect);
     studio.repaints |= studio.canvas.is_loading(&scene);
     if let Some((_, _, network)) = studio.live.as_mut().filter(|_| studio.live_on) {
         let [x, y] = canvas.view.centre;

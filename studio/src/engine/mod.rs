@@ -1,7 +1,6 @@
 //! Networks at work: whole images, the visible region, training, scores. What takes long runs on three threads, for files, images
 //! and training, and is reported by [`Event`]s.
 
-mod data;
 mod files;
 pub mod live;
 mod model;
@@ -10,7 +9,6 @@ mod score;
 mod segment;
 mod train;
 
-pub use data::Labelled;
 pub use files::{ImageFile, Thumbnail, is_image};
 pub use model::{ModelCard, built_in};
 pub use replay::Replay;
@@ -43,8 +41,8 @@ pub enum Request {
     Decode(Arc<Segmented>, InstanceSettings),
     /// Write results of a whole image as `unet segment --save` does: names of kinds, and the folder.
     Export(SegmentJob, Vec<&'static str>, PathBuf),
-    /// Compare a model's instances with labels.
-    Score(Model, InstanceSettings, Vec<Labelled>),
+    /// Compare a model's instances with the labels of a data set.
+    Score(Model, InstanceSettings, PathBuf),
     /// Train.
     Train(Box<TrainJob>),
 }

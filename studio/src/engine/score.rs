@@ -1,8 +1,8 @@
 //! Scores of a model on labelled images, by image, the worst first.
 
-use super::data::{Labelled, Passing};
 use super::segment::Segmenters;
 use super::{Event, Reporter};
+use std::path::Path;
 use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions};
 use unet_wgpu::low_level::train::evaluate::evaluate;
 use unet_wgpu::low_level::train::metrics::{Classes, Measure};
@@ -44,11 +44,10 @@ pub(super) fn score(
     segmenters: &mut Segmenters,
     model: Model,
     settings: &InstanceSettings,
-    pairs: &[Labelled],
+    data: &Path,
     reporter: &Reporter,
 ) -> Result<Event> {
-    let folder = Passing::new(pairs)?;
-    let data = Dataset::open(folder.folder())?;
+    let data = Dataset::open(data)?;
     let segmenter = segmenters.of(&model);
     let labels = LabelOptions { ignore: Some(UNLABELLED), ..LabelOptions::default() };
     let options = EvaluateOptions { labels, ..EvaluateOptions::default() };

@@ -1,6 +1,5 @@
 //! Training on the labelled images of a project, always from the base model that was chosen, never from the last attempt.
 
-use super::data::{Labelled, link};
 use super::score::UNLABELLED;
 use super::{Event, Reporter};
 use std::path::PathBuf;
@@ -16,10 +15,10 @@ const EVALUATIONS: u64 = 10;
 
 /// What to train.
 pub struct TrainJob {
-    /// Images and their labels to train on.
-    pub images: Vec<Labelled>,
-    /// Images and their labels that are held out; without any, the scores are those of the images trained on.
-    pub held_out: Vec<Labelled>,
+    /// The data set to train on.
+    pub data: PathBuf,
+    /// That of the images that are held out; without it, the scores are those of the images trained on.
+    pub held_out: Option<PathBuf>,
     /// Class names, background first.
     pub classes: Vec<String>,
     /// Whether some pixels are unlabelled.
@@ -52,11 +51,11 @@ pub struct Trained {
 
 impl TrainJob {
     /// Good parameters without touching anything: a fine-tuning of some minutes on software, of one on a GPU.
-    pub fn new(images: Vec<Labelled>, base: Option<Model>, out: PathBuf) -> Self {
+    pub fn new(data: PathBuf, base: Option<Model>, out: PathBuf) -> Self {
         let classes = base.as_ref().map_or_else(|| vec!["background".into(), "cell".into()], Model::classes);
         Self {
-            images,
-            held_out: Vec::new(),
+            data,
+            held_out: None,
             classes,
             partial: true,
             base,
@@ -90,35 +89,18 @@ impl TrainJob {
         config.warmup = (self.steps / 20).min(20);
         config.eval_every = (self.steps / EVALUATIONS).max(1);
         // Instances found where nothing is labelled are neither right nor wrong, so their F1 says little.
-        config.monitor = Some(if self.partial || self.held_out.is_empty() { Monitor::Loss } else { Monitor::F1 });
+        config.monitor = Some(if self.partial || self.held_out.is_none() { Monitor::Loss } else { Monitor::F1 });
         config.augment = AugmentationPreset::Microscopy.augmentation();
+        config.data.folder = self.data.clone();
+        config.data.validation_folder = Some(self.held_out.as_ref().unwrap_or(&self.data).clone());
         config.data.ignore = Some(UNLABELLED);
         config.data.classes = self.classes.clone();
         Ok(config)
     }
-
-    fn data(&self) -> PathBuf {
-        self.out.join("data")
-    }
-
-    /// The labelled images as a data set: links to the project's files.
-    fn link(&self) -> Result<[PathBuf; 2]> {
-        let held_out = if self.held_out.is_empty() { &self.images } else { &self.held_out };
-        let folders = [self.data().join("train"), self.data().join("validation")];
-        for (folder, pairs) in folders.iter().zip([&self.images, held_out]) {
-            link(pairs, folder)?;
-        }
-        Ok(folders)
-    }
 }
 
 pub(super) fn train(gpu: &Gpu, job: TrainJob, reporter: &Reporter) -> Result<Event> {
-    if job.images.is_empty() {
-        return Err(Error::invalid("training", "no image is labelled yet"));
-    }
-    let mut config = job.config()?;
-    let [training, validation] = job.link()?;
-    (config.data.folder, config.data.validation_folder) = (training, Some(validation));
+    let config = job.config()?;
     let going = || !reporter.stopped();
     let mut run = TrainRun::new_while(gpu, config, &job.out, false, job.base.as_ref(), &going)?;
     let [best, last] = ["best", "last"].map(|name| job.out.join(format!("{name}.safetensors")));
