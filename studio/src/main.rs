@@ -23,10 +23,11 @@ fn main() -> ExitCode {
     if let egui_wgpu::WgpuSetup::CreateNew(setup) = &mut native.wgpu_options.wgpu_setup {
         setup.device_descriptor = Arc::new(|adapter: &wgpu::Adapter| descriptor(adapter));
     }
-    let created = move |cc: &eframe::CreationContext| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
-        let render = cc.wgpu_render_state.as_ref().ok_or("the window is not drawn with wgpu")?;
-        Ok(Box::new(Studio::new(render, &cc.egui_ctx, options.folder)?))
-    };
+    let created =
+        move |cc: &eframe::CreationContext| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
+            let render = cc.wgpu_render_state.as_ref().ok_or("the window is not drawn with wgpu")?;
+            Ok(Box::new(Studio::new(render, &cc.egui_ctx, options.folder)?))
+        };
     match eframe::run_native("unet studio", native, Box::new(created)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -175,3 +175,26 @@ fn from_an_image_to_a_model() {
     until(&mut again, "opening again", |s| s.status().image.is_some());
     assert_eq!(again.state().status().labelled, count + 1);
 }
+
+/// The network runs inside the frames of the window, which goes on.
+#[test]
+fn the_network_follows_the_view() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(image(), dir.path().join(IMAGE)).unwrap();
+    let mut harness = studio(dir.path());
+    until(&mut harness, "opening", |s| s.status().image.is_some() && s.status().model.is_some());
+    harness.state_mut().set_live(true, 8.0);
+    until(&mut harness, "a region", |s| s.status().regions > 0);
+    picture(&mut harness, "live");
+    assert_eq!(harness.state().status().failures, 0, "{:?}", harness.state().status());
+    // The same probabilities as the segmenter's, where the image is as large as the network's view.
+    let (pixels, _) = read_image(image(), &Default::default()).unwrap();
+    let mut segmenter = Segmenter::new(Backend::open("auto").unwrap(), Model::open("nuclei").unwrap());
+    let options = SegmentOptions::default().with_probabilities(true);
+    let expected = segmenter.segment(&pixels, &options, |_| Ok(())).unwrap().probabilities.unwrap();
+    let plane = pixels.width() * pixels.height();
+    let found = harness.state().live_probabilities().unwrap();
+    let expected = &expected[expected.len() - plane..];
+    let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(found.len() == plane && largest < 1e-5, "{largest}");
+}

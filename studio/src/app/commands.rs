@@ -49,9 +49,9 @@ impl Studio {
     pub(super) fn open_demo(&mut self) {
         let folder = std::env::home_dir().unwrap_or_else(std::env::temp_dir).join("unet-studio-demo");
         let written = std::fs::create_dir_all(&folder).and_then(|()| {
-            DEMO.iter().filter(|(name, _)| !folder.join(name).exists()).try_for_each(|(name, bytes)| {
-                std::fs::write(folder.join(name), bytes)
-            })
+            DEMO.iter()
+                .filter(|(name, _)| !folder.join(name).exists())
+                .try_for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes))
         });
         match written {
             Ok(()) => self.open_folder(&folder),
@@ -125,8 +125,19 @@ impl Studio {
     pub(super) fn segment(&mut self) {
         let Some(job) = self.document.as_ref().and_then(|doc| self.job(&doc.path)) else { return };
         self.shown = Shown::Prediction;
-        self.progress = Some(0.0);
-        self.engine.send(Request::Segment(job));
+        self.work(Request::Segment(job));
+    }
+
+    /// Asks for work on images.
+    pub(super) fn work(&mut self, request: Request) {
+        (self.jobs, self.progress) = (self.jobs + 1, 0.0);
+        self.engine.send(request);
+    }
+
+    /// A request for images has come to its end.
+    pub(super) fn worked(&mut self) {
+        self.jobs = self.jobs.saturating_sub(1);
+        self.segment_next();
     }
 
     /// Segments every image of the project, one after another.
@@ -136,10 +147,10 @@ impl Studio {
     }
 
     pub(super) fn segment_next(&mut self) {
-        self.progress = None;
-        if let Some(job) = self.queue.pop_front() {
-            self.progress = Some(0.0);
-            self.engine.send(Request::Segment(job));
+        if self.jobs == 0
+            && let Some(job) = self.queue.pop_front()
+        {
+            self.work(Request::Segment(job));
         }
     }
 
@@ -149,15 +160,14 @@ impl Studio {
             return;
         };
         match (&result.replay, self.model().is_some_and(|m| m.name == result.model)) {
-            (Some(_), true) => self.engine.send(Request::Decode(result, self.settings.clone())),
+            (Some(_), true) => self.work(Request::Decode(result, self.settings.clone())),
             _ => self.segment(),
         }
     }
 
     pub(super) fn export(&mut self, folder: PathBuf) {
         if let Some(job) = self.document.as_ref().and_then(|doc| self.job(&doc.path)) {
-            self.progress = Some(0.0);
-            self.engine.send(Request::Export(job, self.export.clone(), folder));
+            self.work(Request::Export(job, self.export.clone(), folder));
         }
     }
 
@@ -262,6 +272,14 @@ impl Studio {
         self.shown = Shown::Labels;
     }
 
+    /// Takes one predicted instance over into the labels.
+    pub(super) fn accept_one(&mut self, id: Option<u32>) {
+        let doc = self.document.as_ref();
+        if let Some(edit) = id.and_then(|id| doc.and_then(|doc| doc.accepted_one(id))) {
+            self.edit(edit);
+        }
+    }
+
     /// Every unlabelled pixel becomes background.
     pub(super) fn rest_is_background(&mut self) {
         let Some(doc) = &self.document else { return };
@@ -355,7 +373,8 @@ impl Studio {
     pub(super) fn labelled(&self) -> [usize; 2] {
         let mut counts = [0; 2];
         for image in self.project.iter().flat_map(|p| p.settings().images.values()) {
-            counts[usize::from(image.held_out)] += usize::from(matches!(image.state, State::Labelled | State::Reviewed));
+            counts[usize::from(image.held_out)] +=
+                usize::from(matches!(image.state, State::Labelled | State::Reviewed));
         }
         counts
     }
@@ -396,9 +415,8 @@ impl Studio {
             Ok(set) => set,
             Err(e) => return self.complain(e.to_string()),
         };
-        self.progress = Some(0.0);
         let data = set.validation.unwrap_or(set.train);
-        self.engine.send(Request::Score(model, self.settings.clone(), data));
+        self.work(Request::Score(model, self.settings.clone(), data));
     }
 
     /// Shows a result for the image at hand.

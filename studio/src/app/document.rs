@@ -30,7 +30,6 @@ pub(super) struct Document {
     pub(super) contrast: Option<Contrast>,
     /// Micrometres.
     pub(super) pixel_size: Option<f64>,
-    pub(super) notes: Vec<String>,
     pub(super) editor: OpenLabels,
     pub(super) labels: Layer,
     pub(super) prediction: Option<Prediction>,
@@ -49,7 +48,6 @@ impl Document {
             image: CanvasImage::new(file.image),
             contrast: None,
             pixel_size: file.pixel_size.map(|[x, _]| x),
-            notes: file.notes,
             editor,
             labels,
             prediction: None,

@@ -2,7 +2,7 @@
 
 use super::Studio;
 use super::dialogs::Chosen;
-use crate::engine::{Event, ModelCard, Request, SegmentJob};
+use crate::engine::{Event, ModelCard, Request, SegmentJob, Work};
 use crate::project::State;
 use eframe::egui;
 use std::path::PathBuf;
@@ -22,8 +22,7 @@ impl Studio {
     }
 
     pub(super) fn take_dropped(&mut self, ctx: &egui::Context) {
-        let files: Vec<PathBuf> =
-            ctx.input(|i| i.raw.dropped_files.iter().filter_map(|file| file.path.clone()).collect());
+        let files: Vec<PathBuf> = ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().into()).collect());
         if !files.is_empty() {
             self.take_files(&files);
         }
@@ -34,23 +33,19 @@ impl Studio {
             Event::Loaded(file) => self.show_image(*file),
             Event::Thumbnail(small) => self.gallery.add(&self.ctx, small),
             Event::Opened(card) => self.add_model(*card),
-            Event::Progress(fraction) => {
-                if self.progress.is_some() {
-                    self.progress = Some(fraction);
-                }
-            }
+            Event::Progress(fraction) => self.progress = fraction,
             Event::Segmented(result) => {
                 self.note_predicted(&result.path);
                 self.show_result(result);
-                self.segment_next();
+                self.worked();
             }
             Event::Exported(files) => {
-                self.progress = None;
+                self.worked();
                 let folder = files.first().and_then(|f| f.parent()).map(|f| f.display().to_string());
                 self.say(format!("wrote {} files to {}", files.len(), folder.unwrap_or_default()));
             }
             Event::Scored(scores) => {
-                self.progress = None;
+                self.worked();
                 self.scores.retain(|s| s.model != scores.model);
                 self.shown_scores = Some(scores.model.clone());
                 self.scores.push(*scores);
@@ -76,14 +71,13 @@ impl Studio {
     }
 
     fn failed(&mut self, failure: crate::engine::Failure) {
-        if failure.what == "training" {
-            self.training.running = false;
+        match failure.of {
+            Work::Training => self.training.running = false,
+            Work::Images => self.worked(),
+            Work::Files => {}
         }
         if self.opening.as_ref().is_some_and(|path| path.display().to_string() == failure.what) {
             self.opening = None;
-        }
-        if self.progress.is_some() && failure.what != "training" {
-            self.segment_next();
         }
         if failure.cancelled {
             self.say("stopped");
@@ -126,15 +120,14 @@ impl Studio {
     /// What the network in training sees in the image at hand.
     fn preview(&mut self, file: &std::path::Path) {
         let Some(doc) = &self.document else { return };
-        if self.progress.is_some() {
+        if self.jobs > 0 {
             return;
         }
         match unet_wgpu::Model::open(&file.to_string_lossy()) {
             Ok(mut model) => {
                 model.name = super::PREVIEW.into();
                 let settings = Default::default();
-                self.progress = Some(0.0);
-                self.engine.send(Request::Segment(SegmentJob { path: doc.path.clone(), model, settings }));
+                self.work(Request::Segment(SegmentJob { path: doc.path.clone(), model, settings }));
             }
             Err(e) => self.complain(e.to_string()),
         }

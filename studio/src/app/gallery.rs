@@ -50,7 +50,7 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     let entries = studio.images();
     let name = project.folder().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     ui.label(RichText::new(name).strong()).on_hover_text(project.folder().display().to_string());
-    ui.weak(format!("{} images", entries.len()));
+    ui.weak(if entries.len() == 1 { "1 image".into() } else { format!("{} images", entries.len()) });
     ui.separator();
     let open = studio.document.as_ref().map(|d| d.name.clone());
     let mut chosen = None;

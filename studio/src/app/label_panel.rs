@@ -17,18 +17,22 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         }
     });
     if matches!(studio.tools.tool, Tool::Brush | Tool::Background | Tool::Eraser) {
-        let slider = egui::Slider::new(&mut studio.tools.radius, 0.5..=100.0).logarithmic(true).suffix(" px").text("radius");
+        let slider =
+            egui::Slider::new(&mut studio.tools.radius, 0.5..=100.0).logarithmic(true).suffix(" px").text("radius");
         ui.add(slider).on_hover_text("[ and ]");
     }
     ui.checkbox(&mut studio.tools.protect, "Leave other instances alone");
     let classes = studio.classes();
     if classes.len() > 2 {
         let name = |class: u8| classes.get(usize::from(class)).cloned().unwrap_or_else(|| format!("class {class}"));
-        egui::ComboBox::from_label("class of new instances").selected_text(name(studio.tools.class)).show_ui(ui, |ui| {
-            for class in 1..classes.len().min(256) {
-                ui.selectable_value(&mut studio.tools.class, class as u8, name(class as u8));
-            }
-        });
+        egui::ComboBox::from_label("class of new instances").selected_text(name(studio.tools.class)).show_ui(
+            ui,
+            |ui| {
+                for class in 1..classes.len().min(256) {
+                    ui.selectable_value(&mut studio.tools.class, class as u8, name(class as u8));
+                }
+            },
+        );
     }
     ui.separator();
     chosen(studio, ui);
@@ -71,7 +75,11 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
         if ui.add_enabled(on, egui::Button::new("Delete")).on_hover_text("It becomes background (Delete)").clicked() {
             studio.delete_chosen(BACKGROUND);
         }
-        if ui.add_enabled(on, egui::Button::new("Forget")).on_hover_text("It becomes unlabelled (Shift+Delete)").clicked() {
+        if ui
+            .add_enabled(on, egui::Button::new("Forget"))
+            .on_hover_text("It becomes unlabelled (Shift+Delete)")
+            .clicked()
+        {
             studio.delete_chosen(UNLABELLED);
         }
         if on && classes.len() > 2 {
@@ -103,7 +111,11 @@ fn state(studio: &mut Studio, ui: &mut Ui) {
         100.0 * fractions.unlabelled
     ));
     ui.horizontal_wrapped(|ui| {
-        if ui.button("The rest is background").on_hover_text("Every unlabelled pixel becomes background: the image is labelled completely").clicked() {
+        if ui
+            .button("The rest is background")
+            .on_hover_text("Every unlabelled pixel becomes background: the image is labelled completely")
+            .clicked()
+        {
             studio.rest_is_background();
         }
     });

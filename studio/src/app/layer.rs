@@ -40,7 +40,8 @@ impl Layer {
         self.key
     }
 
-    pub(super) fn map(&self) -> &LabelMap {
+    #[cfg(test)]
+    fn map(&self) -> &LabelMap {
         &self.map
     }
 }

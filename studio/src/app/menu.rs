@@ -158,13 +158,14 @@ fn help(studio: &mut Studio, ui: &Ui) {
 
 /// Keys, unless a text field has them.
 pub(super) fn keys(studio: &mut Studio, ui: &Ui) {
-    if ui.ctx().egui_wants_keyboard_input() {
+    if ui.ctx().text_edit_focused() {
         return;
     }
-    // Those with modifiers first: a shortcut without them would take the key as well.
+    // Those with most modifiers first: a shortcut with fewer would take the key as well.
     let mut commands: Vec<Command> = FILE.into_iter().chain(EDIT).chain(IMAGE).chain(OTHERS).collect();
     commands.extend(TOOLS.iter().map(|&(tool, name, keys, _)| (Action::Choose(tool), key(keys), name)));
-    commands.sort_by_key(|(_, keys, _)| keys.modifiers == Modifiers::NONE);
+    let held = |m: &Modifiers| usize::from(m.command) + usize::from(m.shift);
+    commands.sort_by_key(|(_, keys, _)| std::cmp::Reverse(held(&keys.modifiers)));
     let pressed = ui.input_mut(|input| {
         commands.into_iter().find(|(_, keys, _)| input.consume_shortcut(keys)).map(|command| command.0)
     });

@@ -24,11 +24,11 @@ use eframe::egui::{self, Ui};
 use eframe::egui_wgpu::RenderState;
 use gallery::Gallery;
 use segment_panel::Sorting;
+pub use status::Status;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use tools::Tools;
-pub use status::Status;
 use train_panel::{TrainOptions, Training};
 use unet_wgpu::Gpu;
 use unet_wgpu::low_level::infer::InstanceSettings;
@@ -86,7 +86,9 @@ pub struct Studio {
     budget: f64,
     frame_times: FrameTimes,
     repaints: bool,
-    progress: Option<f64>,
+    /// Requests for images that are under way, and how far the one at hand is.
+    jobs: usize,
+    progress: f64,
     queue: VecDeque<SegmentJob>,
     training: Training,
     train_options: TrainOptions,
@@ -140,7 +142,8 @@ impl Studio {
             budget: 8.0,
             frame_times: FrameTimes::default(),
             repaints: false,
-            progress: None,
+            jobs: 0,
+            progress: 0.0,
             queue: VecDeque::new(),
             training: Training::default(),
             train_options: TrainOptions::default(),
@@ -193,7 +196,11 @@ impl Studio {
             let names = classes.iter().map(|class| class.name.clone());
             (classes.len() > 1).then(|| std::iter::once("background".to_string()).chain(names).collect())
         };
-        self.project.as_ref().and_then(own).or_else(of_model).unwrap_or_else(|| vec!["background".into(), "cell".into()])
+        self.project
+            .as_ref()
+            .and_then(own)
+            .or_else(of_model)
+            .unwrap_or_else(|| vec!["background".into(), "cell".into()])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Models, and what they find in the image at hand.
 
 use super::Studio;
-use crate::engine::{ModelCard, Request, Row, SegmentJob, Segmented, built_in};
+use crate::engine::{ModelCard, Request, Row, Segmented, built_in};
 use crate::labels::PasteMode;
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -33,26 +33,31 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
 }
 
 fn models(studio: &mut Studio, ui: &mut Ui) {
-    ui.heading("Model");
+    let heading = ui.heading("Model");
     let current = studio.model().map_or("none yet".to_string(), |m| short(&m.name));
     let mut chosen = None;
-    egui::ComboBox::from_id_salt("model").selected_text(current).width(ui.available_width() - 8.0).show_ui(ui, |ui| {
-        for (i, card) in studio.models.iter().enumerate() {
-            if ui.selectable_label(i == studio.current, short(&card.name)).clicked() {
-                chosen = Some(i);
+    let list = egui::ComboBox::from_id_salt("model").selected_text(current).width(ui.available_width() - 8.0).show_ui(
+        ui,
+        |ui| {
+            for (i, card) in studio.models.iter().enumerate() {
+                if ui.selectable_label(i == studio.current, short(&card.name)).clicked() {
+                    chosen = Some(i);
+                }
             }
-        }
-        for (name, about) in built_in() {
-            let open = studio.models.iter().any(|card| card.name == name);
-            if !open && ui.selectable_label(false, name).on_hover_text(about).clicked() {
-                studio.engine.send(Request::Open(name.into()));
+            for (name, about) in built_in() {
+                let open = studio.models.iter().any(|card| card.name == name);
+                if !open && ui.selectable_label(false, name).on_hover_text(about).clicked() {
+                    studio.engine.send(Request::Open(name.into()));
+                }
             }
-        }
-    });
+        },
+    );
+    list.response.labelled_by(heading.id);
     if let Some(i) = chosen {
         studio.choose_model(i);
     }
-    if ui.button("Open a model file ..").on_hover_text("native, PyTorch, ONNX, bioimage.io; or drop it here").clicked() {
+    if ui.button("Open a model file ..").on_hover_text("native, PyTorch, ONNX, bioimage.io; or drop it here").clicked()
+    {
         studio.dialogs.open_model(ui.ctx());
     }
     if let Some(card) = studio.model() {
@@ -65,7 +70,9 @@ pub(super) fn short(name: &str) -> String {
     let path = std::path::Path::new(name);
     let file = path.file_name().map_or(name.into(), |f| f.to_string_lossy().into_owned());
     match path.parent().and_then(|p| p.file_name()) {
-        Some(folder) if file == "best.safetensors" || file == "last.safetensors" => folder.to_string_lossy().into_owned(),
+        Some(folder) if file == "best.safetensors" || file == "last.safetensors" => {
+            folder.to_string_lossy().into_owned()
+        }
         _ => file,
     }
 }
@@ -174,7 +181,7 @@ fn live(studio: &mut Studio, ui: &mut Ui) {
 }
 
 fn results(studio: &mut Studio, ui: &mut Ui) {
-    let busy = studio.progress.is_some();
+    let busy = studio.jobs > 0;
     ui.horizontal(|ui| {
         let ready = studio.document.is_some() && studio.model().is_some();
         if ui.add_enabled(ready && !busy, egui::Button::new("Segment")).on_hover_text("Ctrl+Enter").clicked() {
@@ -188,8 +195,8 @@ fn results(studio: &mut Studio, ui: &mut Ui) {
             studio.engine.cancel();
         }
     });
-    if let Some(progress) = studio.progress {
-        ui.add(egui::ProgressBar::new(progress as f32).show_percentage());
+    if busy {
+        ui.add(egui::ProgressBar::new(studio.progress as f32).show_percentage());
     }
     let Some(prediction) = studio.document.as_ref().and_then(|d| d.prediction.as_ref()) else { return };
     let result = prediction.result.clone();
@@ -202,6 +209,11 @@ fn results(studio: &mut Studio, ui: &mut Ui) {
         }
         if ui.button("Accept all").on_hover_text("Replaces what is labelled").clicked() {
             studio.accept(PasteMode::Replace);
+        }
+        let one = studio.shown_instance;
+        if ui.add_enabled(one.is_some(), egui::Button::new("Accept one")).on_hover_text("The chosen instance").clicked()
+        {
+            studio.accept_one(one);
         }
         ui.menu_button("Export ..", |ui| {
             for writer in WRITERS {

@@ -46,7 +46,7 @@ impl Studio {
             training: self.training.running,
             steps: self.training.step,
             regions: self.live.as_ref().map_or(0, |live| live.2.state().regions),
-            idle: self.progress.is_none(),
+            idle: self.jobs == 0,
             failures: self.failures,
             messages: self.messages.iter().map(|m| m.1.clone()).collect(),
         }
@@ -76,6 +76,12 @@ impl Studio {
     /// Runs the network live, with so many milliseconds of each frame.
     pub fn set_live(&mut self, on: bool, milliseconds: f64) {
         (self.live_on, self.budget) = (on, milliseconds);
+    }
+
+    /// The probabilities that are shown live, row by row. Waits for the device.
+    pub fn live_probabilities(&self) -> Option<Vec<f32>> {
+        let region = self.live.as_ref()?.2.state().shown.clone()?;
+        region.read(&self.render)
     }
 
     /// The time that so many percent of the frames stay under, milliseconds.

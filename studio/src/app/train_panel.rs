@@ -63,14 +63,15 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     let [labelled, held_out] = studio.labelled();
     match labelled {
         0 => ui.label("Label some instances first, on one image or more. A part of an image is enough: what is not labelled is ignored."),
+        1 => ui.label(format!("1 labelled image to train on, {held_out} held out for scores")),
         n => ui.label(format!("{n} labelled images to train on, {held_out} held out for scores")),
     };
     if labelled > 0 && held_out == 0 {
         ui.weak("Without held-out images the scores are those of the images trained on. Hold one out in the gallery (right click).");
     }
-    egui::ComboBox::from_label("base model").selected_text(studio.base().map_or("none: from scratch".into(), |m| short(&m.name))).show_ui(
-        ui,
-        |ui| {
+    egui::ComboBox::from_label("base model")
+        .selected_text(studio.base().map_or("none: from scratch".into(), |m| short(&m.name)))
+        .show_ui(ui, |ui| {
             if ui.selectable_label(studio.base.is_none(), "none: from scratch").clicked() {
                 studio.base = None;
             }
@@ -79,8 +80,7 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
                     studio.base = Some(i);
                 }
             }
-        },
-    );
+        });
     ui.weak("Every training begins at this model again, not at the last attempt.");
     ui.collapsing("Parameters", |ui| {
         egui::Grid::new("training parameters").num_columns(2).show(ui, |ui| {
@@ -92,7 +92,8 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
             ui.add(egui::DragValue::new(&mut options.batch).range(1..=64)).labelled_by(label.id);
             ui.end_row();
             let label = ui.label("Learning rate");
-            ui.add(egui::DragValue::new(&mut options.lr).range(1e-6..=0.1).speed(1e-5).max_decimals(6)).labelled_by(label.id);
+            ui.add(egui::DragValue::new(&mut options.lr).range(1e-6..=0.1).speed(1e-5).max_decimals(6))
+                .labelled_by(label.id);
             ui.end_row();
         });
     });
@@ -137,7 +138,12 @@ fn progress(studio: &Studio, ui: &mut Ui) {
     }
     let scores: Vec<_> = training.scores.iter().filter(|s| s.0 != "loss" && ["f1", "dice"].contains(&s.0)).collect();
     if !scores.is_empty() {
-        let plot = Plot::new("scores").height(110.0).legend(Legend::default()).include_y(0.0).include_y(1.0).allow_scroll(false);
+        let plot = Plot::new("scores")
+            .height(110.0)
+            .legend(Legend::default())
+            .include_y(0.0)
+            .include_y(1.0)
+            .allow_scroll(false);
         plot.show(ui, |plot| {
             for (name, points) in scores {
                 plot.line(Line::new(*name, PlotPoints::from(points.clone())));
@@ -153,9 +159,13 @@ fn versions(studio: &mut Studio, ui: &mut Ui) {
     let names: Vec<String> = studio.models.iter().map(|card| card.name.clone()).collect();
     ui.horizontal(|ui| {
         // The data set is made anew for scores, and training reads it.
-        let ready = studio.progress.is_none() && !studio.training.running && studio.labelled() != [0; 2];
+        let ready = studio.jobs == 0 && !studio.training.running && studio.labelled() != [0; 2];
         let hover = "The instances of the chosen model against the labels of held-out images, or of all labelled ones";
-        if ui.add_enabled(ready && studio.model().is_some(), egui::Button::new("Score the model")).on_hover_text(hover).clicked() {
+        if ui
+            .add_enabled(ready && studio.model().is_some(), egui::Button::new("Score the model"))
+            .on_hover_text(hover)
+            .clicked()
+        {
             studio.score();
         }
     });
@@ -173,7 +183,9 @@ fn versions(studio: &mut Studio, ui: &mut Ui) {
         }
     });
     let shown = studio.shown_scores.clone();
-    let Some(scores) = studio.scores.iter().find(|s| Some(&s.model) == shown.as_ref()).or(studio.scores.last()) else { return };
+    let Some(scores) = studio.scores.iter().find(|s| Some(&s.model) == shown.as_ref()).or(studio.scores.last()) else {
+        return;
+    };
     ui.label("Images, the worst first:");
     let mut go = None;
     egui::Grid::new("mistakes").striped(true).num_columns(3).show(ui, |ui| {

@@ -1,9 +1,10 @@
 //! The canvas, what lies over it, and the line below it.
 
 use super::document::Prediction;
+use super::segment_panel::short;
 use super::tools::Tool;
 use super::{Shown, Studio};
-use crate::canvas::{Contrast, LabelLayer, LabelStyle, Live as LiveLayer, Scene};
+use crate::canvas::{CanvasResponse, Contrast, LabelLayer, LabelStyle, Live as LiveLayer, Scene};
 use crate::labels::{BACKGROUND, UNLABELLED};
 use eframe::egui::{self, Color32, Ui};
 use eframe::egui_wgpu;
@@ -49,6 +50,14 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     };
     let canvas = studio.canvas.show(ui, &scene);
     studio.area = Some(canvas.area.rect);
+    if scene.compare.is_some() {
+        let of = |p: &Option<Prediction>| p.as_ref().map_or("prediction".into(), |p| short(&p.result.model));
+        let names = match studio.shown {
+            Shown::Both => ["labels".into(), of(&doc.prediction)],
+            _ => [of(&doc.prediction), of(&doc.compare)],
+        };
+        sides(&canvas, studio.canvas.split, names);
+    }
     studio.repaints |= studio.canvas.is_loading(&scene);
     if let Some((_, _, network)) = studio.live.as_mut().filter(|_| studio.live_on) {
         let [x, y] = canvas.view.centre;
@@ -73,6 +82,20 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     }
     doc.refresh();
     studio.document = Some(doc);
+}
+
+/// What is on both sides of the split.
+fn sides(canvas: &CanvasResponse, split: f32, [left, right]: [String; 2]) {
+    let rect = canvas.area.rect;
+    let at = egui::pos2(rect.left() + split * rect.width(), rect.top() + 8.0);
+    for (text, side, align) in [(left, -8.0, egui::Align2::RIGHT_TOP), (right, 8.0, egui::Align2::LEFT_TOP)] {
+        let font = egui::FontId::proportional(13.0);
+        let at = at + egui::vec2(side, 0.0);
+        let size = canvas.painter.layout_no_wrap(text.clone(), font.clone(), Color32::WHITE).size();
+        let back = align.anchor_size(at, size).expand(3.0);
+        canvas.painter.rect_filled(back, 3.0, Color32::from_black_alpha(170));
+        canvas.painter.text(at, align, text, font, Color32::WHITE);
+    }
 }
 
 /// The region that the network has seen, over the image.

@@ -3,7 +3,7 @@
 use super::Event;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, image_format, read_image};
+use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, read_image};
 use unet_wgpu::{Error, Image, Pixels, Result};
 
 /// Rows and columns of a thumbnail at most.
@@ -33,7 +33,7 @@ pub struct Thumbnail {
 
 /// Whether a file is an image that the library reads, by its first bytes.
 pub fn is_image(path: &Path) -> bool {
-    path.is_file() && image_format(path).is_ok()
+    path.is_file() && describe_image(path).is_ok_and(|facts| facts.is_some())
 }
 
 pub(super) fn load(path: &Path) -> Result<Event> {
@@ -58,13 +58,13 @@ fn small(path: &Path, image: &Image) -> Result<Thumbnail> {
         Pixels::U8(v) => v.get(i).map(|&v| f32::from(v)),
         Pixels::U16(v) => v.get(i).map(|&v| f32::from(v)),
         Pixels::F32(v) => v.get(i).copied(),
-        _ => None,
     };
     let mut values = Vec::with_capacity(size[0] * size[1] * 3);
     for y in (0..height).step_by(step) {
         for x in (0..width).step_by(step) {
             let first = (y * width + x) * channels;
-            let channel = |c: usize| at(first + if channels >= 3 { c } else { 0 }).filter(|v| v.is_finite()).unwrap_or(0.0);
+            let channel =
+                |c: usize| at(first + if channels >= 3 { c } else { 0 }).filter(|v| v.is_finite()).unwrap_or(0.0);
             values.extend([0, 1, 2].map(channel));
         }
     }

@@ -28,6 +28,33 @@ pub struct Region {
     pub size: [u32; 2],
 }
 
+impl Region {
+    /// The probabilities, row by row. Waits for the device; the window itself reads nothing back.
+    pub fn read(&self, egui: &RenderState) -> Option<Vec<f32>> {
+        let [width, height] = self.size;
+        let row = 4 * SIDE as u32;
+        let buffer = egui.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("probabilities"),
+            size: u64::from(row) * u64::from(height),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let mut encoder = egui.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None };
+        encoder.copy_texture_to_buffer(
+            self.texture.as_image_copy(),
+            wgpu::TexelCopyBufferInfo { buffer: &buffer, layout },
+            wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        );
+        egui.queue.submit([encoder.finish()]);
+        buffer.map_async(wgpu::MapMode::Read, .., |_| {});
+        egui.device.poll(wgpu::PollType::wait_indefinitely()).ok()?;
+        let view = buffer.get_mapped_range(..).ok()?;
+        let rows = view.chunks_exact(row as usize);
+        Some(rows.flat_map(|row| bytemuck::pod_collect_to_vec::<u8, f32>(&row[..4 * width as usize])).collect())
+    }
+}
+
 /// What the window knows about the network.
 #[derive(Default)]
 pub struct LiveState {
@@ -51,7 +78,6 @@ pub struct Live {
 
 struct Network {
     frame: Frame,
-    format: PixelFormat,
     input: wgpu::Texture,
     outputs: [wgpu::Texture; 2],
     /// The region to begin next, with its pixels.
@@ -105,10 +131,10 @@ impl Live {
                 view_formats: &[],
             })
         };
-        let output = || new("live probability", wgpu::TextureFormat::R32Float, wgpu::TextureUsages::TEXTURE_BINDING);
+        let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_SRC;
+        let output = || new("live probability", wgpu::TextureFormat::R32Float, usage);
         let network = Network {
             frame,
-            format,
             input: new("live image", texture, wgpu::TextureUsages::COPY_SRC),
             outputs: [output(), output()],
             next: None,
@@ -183,7 +209,10 @@ fn bytes(image: &Image) -> Vec<u8> {
     use unet_wgpu::Pixels as P;
     fn wide<T: Copy + Default + bytemuck::Pod>(values: &[T], channels: usize) -> Vec<u8> {
         match channels {
-            3 => values.chunks_exact(3).flat_map(|p| bytemuck::bytes_of(&[p[0], p[1], p[2], T::default()]).to_vec()).collect(),
+            3 => values
+                .chunks_exact(3)
+                .flat_map(|p| bytemuck::bytes_of(&[p[0], p[1], p[2], T::default()]).to_vec())
+                .collect(),
             _ => bytemuck::cast_slice(values).to_vec(),
         }
     }
@@ -191,7 +220,6 @@ fn bytes(image: &Image) -> Vec<u8> {
         P::U8(v) => wide(v, image.channels()),
         P::U16(v) => wide(v, image.channels()),
         P::F32(v) => wide(v, image.channels()),
-        _ => Vec::new(),
     }
 }
 

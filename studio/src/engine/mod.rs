@@ -98,6 +98,19 @@ pub struct Failure {
     pub error: String,
     /// Whether the user has cancelled it.
     pub cancelled: bool,
+    /// The thread it ran on.
+    pub of: Work,
+}
+
+/// The kinds of work that the engine does side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Decoding images, opening models.
+    Files,
+    /// Segmentation, results, scores.
+    Images,
+    /// Training.
+    Training,
 }
 
 /// Sends events, and wakes the window for each.
@@ -106,6 +119,7 @@ struct Reporter {
     events: Sender<Event>,
     wake: Arc<dyn Fn() + Send + Sync>,
     stop: Arc<AtomicBool>,
+    of: Work,
 }
 
 impl Reporter {
@@ -118,7 +132,7 @@ impl Reporter {
     fn outcome(&self, what: impl Into<String>, outcome: unet_wgpu::Result<Event>) {
         self.send(outcome.unwrap_or_else(|e| {
             let cancelled = matches!(e, unet_wgpu::Error::Cancelled);
-            Event::Failed(Failure { what: what.into(), error: e.to_string(), cancelled })
+            Event::Failed(Failure { what: what.into(), error: e.to_string(), cancelled, of: self.of })
         }));
     }
 
@@ -141,14 +155,14 @@ struct Worker {
 
 impl Worker {
     fn start(
-        name: &str,
+        of: Work,
         reporter: &Reporter,
         mut work: impl FnMut(&Reporter, Request) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, receiver) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let reporter = Reporter { stop: stop.clone(), ..reporter.clone() };
-        std::thread::Builder::new().name(format!("unet {name}")).spawn(move || {
+        let reporter = Reporter { stop: stop.clone(), of, ..reporter.clone() };
+        std::thread::Builder::new().name(format!("unet {of:?}").to_lowercase()).spawn(move || {
             while let Ok(request) = receiver.recv() {
                 reporter.stop.store(false, Ordering::Relaxed);
                 work(&reporter, request);
@@ -172,7 +186,7 @@ impl Engine {
     pub fn start(gpu: &Gpu, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let gpu = gpu.with_pace(Some(PACE));
         let (sender, events) = channel();
-        let reporter = Reporter { events: sender, wake: Arc::new(wake), stop: Arc::default() };
+        let reporter = Reporter { events: sender, wake: Arc::new(wake), stop: Arc::default(), of: Work::Files };
         let device = gpu.describe();
         let mut segmenters = segment::Segmenters::new(Backend::Gpu(gpu.clone()));
         let files = |reporter: &Reporter, request| match request {
@@ -203,9 +217,9 @@ impl Engine {
             }
         };
         Ok(Self {
-            files: Worker::start("files", &reporter, files)?,
-            images: Worker::start("images", &reporter, images)?,
-            training: Worker::start("training", &reporter, training)?,
+            files: Worker::start(Work::Files, &reporter, files)?,
+            images: Worker::start(Work::Images, &reporter, images)?,
+            training: Worker::start(Work::Training, &reporter, training)?,
             events,
             device,
         })

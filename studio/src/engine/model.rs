@@ -2,6 +2,7 @@
 
 use super::Event;
 use unet_wgpu::low_level::graph::footprint;
+use unet_wgpu::low_level::model::dialect::Report;
 use unet_wgpu::low_level::model::{INPUT, parameter_count, whole_graph};
 use unet_wgpu::low_level::weights::builtin;
 use unet_wgpu::{Model, Result};
@@ -45,12 +46,14 @@ impl ModelCard {
         let example = network.example();
         let graph = whole_graph(network, example.n, example.h, example.w)?;
         let output = graph.outputs().first().map(|o| o.1);
-        let field = graph.input_value(INPUT).zip(output).map(|(input, output)| footprint(&graph, input, output, 0));
+        let input = graph.inputs().find(|(name, _)| *name == INPUT).map(|(_, value)| value);
+        let field = input.zip(output).map(|(input, output)| footprint(&graph, input, output, 0));
         let mut instances = Vec::new();
         instances.extend(model.metadata.target.map(|t| format!("predicts {t}")));
         let own = model.metadata.instances.as_ref();
         instances.extend(own.and_then(|s| s.method).map(|m| format!("instances by {m}")));
-        instances.extend(model.metadata.scale.and_then(|s| s.diameter).map(|d| format!("trained at a diameter of {d} px")));
+        instances
+            .extend(model.metadata.scale.and_then(|s| s.diameter).map(|d| format!("trained at a diameter of {d} px")));
         Ok(Self {
             name: model.name.clone(),
             architecture: network.name().to_string(),
@@ -59,8 +62,16 @@ impl ModelCard {
             parameters: parameter_count(&graph),
             receptive_field: field.and_then(std::result::Result::ok).map(|f| f.receptive_field),
             instances,
-            import: model.import().map(|r| r.to_string().lines().map(str::to_string).collect()).unwrap_or_default(),
+            import: model.import().map(understood).unwrap_or_default(),
             model,
         })
     }
+}
+
+/// How a foreign file was understood, in lines.
+fn understood(report: &Report) -> Vec<String> {
+    let used = format!("{} parameters are used, {} are not", report.matched.len(), report.ignored.len());
+    let assumed = report.assumed().into_iter().map(|setting| format!("assumed: {setting}"));
+    let notes = report.notes.iter().map(ToString::to_string);
+    [report.heading(), used].into_iter().chain(assumed).chain(notes).collect()
 }

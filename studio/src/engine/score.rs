@@ -61,9 +61,8 @@ pub(super) fn score(
         .iter()
         .map(|image| {
             let matches = image.instances.as_ref().map(|i| i.instances.matches(0.5));
-            let foreground = (1..evaluation.classes.len()).filter_map(|class| {
-                image.confusion.if_present(class, Measure::Dice)
-            });
+            let foreground =
+                (1..evaluation.classes.len()).filter_map(|class| image.confusion.if_present(class, Measure::Dice));
             let (sum, classes) = foreground.fold((0.0, 0), |(sum, n), dice| (sum + dice, n + 1));
             ImageScore {
                 name: image.name.clone(),
@@ -79,10 +78,7 @@ pub(super) fn score(
         model: model.name.clone(),
         f1: evaluation.matches(0.5).f1(),
         mean_ap: evaluation.mean_ap(),
-        dice: evaluation.foreground(
-            Measure::Dice,
-            Classes::Present,
-        ),
+        dice: evaluation.foreground(Measure::Dice, Classes::Present),
         images,
     })))
 }

@@ -80,8 +80,7 @@ impl Segmenters {
     pub(super) fn of(&mut self, model: &Model) -> &mut Segmenter {
         let same = |s: &Segmenter| s.model().name == model.name && std::ptr::eq(s.model().weights(), model.weights());
         let found = self.ready.iter().position(same).map(|i| self.ready.remove(i));
-        let segmenter =
-            found.unwrap_or_else(|| Segmenter::new(self.backend.clone(), Ensemble::from(model.clone())));
+        let segmenter = found.unwrap_or_else(|| Segmenter::new(self.backend.clone(), Ensemble::from(model.clone())));
         self.ready.insert(0, segmenter);
         self.ready.truncate(MODELS);
         &mut self.ready[0]

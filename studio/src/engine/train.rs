@@ -53,18 +53,7 @@ impl TrainJob {
     /// Good parameters without touching anything: a fine-tuning of some minutes on software, of one on a GPU.
     pub fn new(data: PathBuf, base: Option<Model>, out: PathBuf) -> Self {
         let classes = base.as_ref().map_or_else(|| vec!["background".into(), "cell".into()], Model::classes);
-        Self {
-            data,
-            held_out: None,
-            classes,
-            partial: true,
-            base,
-            steps: 200,
-            batch: 8,
-            lr: 5e-4,
-            seed: 0,
-            out,
-        }
+        Self { data, held_out: None, classes, partial: true, base, steps: 200, batch: 8, lr: 5e-4, seed: 0, out }
     }
 
     /// The configuration of the run, as `unet train --config` takes it.
