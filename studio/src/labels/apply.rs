@@ -215,12 +215,14 @@ impl Labels {
         bands(place, inside, ids, |band, new| {
             let mut old = vec![UNLABELLED; new.len()];
             self.map.read(band, &mut old);
-            for (&old, &new) in old.iter().zip(new).filter(|(old, new)| takes(**old, **new)) {
-                if is_instance(new) && arriving.last() != Some(&new) {
+            let pairs: Vec<(u32, u32)> = old.into_iter().zip(new.iter().copied()).collect();
+            for run in pairs.chunk_by(|a, b| a == b).filter(|run| takes(run[0].0, run[0].1)) {
+                let (old, new) = run[0];
+                if is_instance(new) {
                     arriving.insert(new);
                 }
                 if is_instance(old) {
-                    *lost.entry(old).or_default() += 1;
+                    *lost.entry(old).or_default() += run.len() as u64;
                 }
             }
         });

@@ -164,8 +164,14 @@ impl Project {
 
     /// Changes settings and writes them. On an error the file is as before, and the change stays in memory.
     pub fn change(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {
+        let several = self.settings.classes.len() > 1;
         change(&mut self.settings);
         self.note_classes();
+        let masks = self.folder().join("masks");
+        if several && !self.shared.masks.load(Ordering::Relaxed) && masks.is_dir() {
+            // Training would read them, and they are not written any more.
+            label_files::set_aside(&self.shared, &masks, false)?;
+        }
         self.save_settings()
     }
 
@@ -204,3 +210,6 @@ impl Project {
         OpenLabels::open(&self.shared, name, size)
     }
 }
+
+#[cfg(test)]
+mod tests;
