@@ -17,6 +17,9 @@ use unet_wgpu::{Gpu, Image, Model, Result};
 /// Columns and rows of the region that the network sees at once.
 pub const SIDE: usize = 512;
 
+/// Milliseconds of a dispatch at most: a part of the smallest useful budget of a frame.
+const LONGEST: f64 = 2.0;
+
 /// A region of an image that the network has seen.
 #[derive(Clone)]
 pub struct Region {
@@ -118,7 +121,8 @@ impl Live {
         let options = FrameOptions::new([SIDE; 2], format, vec![OutputRequest::texture(probability)]);
         let gpu = Gpu::from_wgpu(egui.device.clone(), egui.queue.clone())?;
         let mut frame = FrameModel::new(&gpu, normalised(model, image)?).prepare(&options)?;
-        frame.measure()?;
+        // So that no single dispatch takes longer than a part of a frame may.
+        frame.divide(LONGEST)?;
         let new = |label, format, usage| {
             egui.device.create_texture(&wgpu::TextureDescriptor {
                 label: Some(label),
