@@ -530,6 +530,18 @@ fn instances_merge_and_go() {
 }
 
 #[test]
+fn a_new_edit_ends_what_could_be_redone() {
+    let mut editor = square(200, 260);
+    editor.undo();
+    assert_eq!((editor.can_redo(), editor.redo_steps()), (Some("Polygon"), 1));
+    // What changes nothing is no edit.
+    editor.apply(&Edit::Fill { at: [0, 0], value: BACKGROUND, class: None }).unwrap();
+    assert_eq!(editor.redo_steps(), 1);
+    editor.apply(&Edit::Fill { at: [0, 0], value: 5, class: None }).unwrap();
+    assert_eq!((editor.can_redo(), editor.redo(), editor.undo_steps()), (None, None, 2));
+}
+
+#[test]
 fn the_oldest_steps_go_beyond_the_budget() {
     let mut editor = editor();
     let dot = |i: u32| Edit::Brush {
