@@ -41,13 +41,16 @@ fn class() -> impl Strategy<Value = Option<u8>> {
 
 fn brush() -> impl Strategy<Value = Edit> {
     let points = proptest::collection::vec(prop_oneof![3 => near(), 1 => point()], 1..5);
-    (points, 0..80_u32, value(), over(), class()).prop_map(|(points, quarters, value, over, class)| Edit::Brush {
-        points,
-        radius: quarters as f32 / 4.0,
-        value,
-        over,
-        class,
-    })
+    (points, any::<bool>(), 0..80_u32, value(), over(), class()).prop_map(
+        |(mut points, level, quarters, value, over, class)| {
+            if level {
+                // Along rows, the edge of the disc meets pixel centres exactly.
+                let y = points[0][1];
+                points.iter_mut().for_each(|p| p[1] = y);
+            }
+            Edit::Brush { points, radius: quarters as f32 / 4.0, value, over, class }
+        },
+    )
 }
 
 fn polygon() -> impl Strategy<Value = Edit> {
