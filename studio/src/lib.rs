@@ -10,5 +10,6 @@
 //!
 //! Each module uses only those above it.
 
+pub mod canvas;
 pub mod labels;
 pub mod project;
