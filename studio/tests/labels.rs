@@ -486,6 +486,12 @@ fn a_line_divides_a_square() {
     assert_eq!(table.iter().map(|i| i.area).sum::<u64>(), 3600);
     assert!(table[0].area >= 39 * 60 && table[1].area >= 20 * 60, "{table:?}");
     assert_eq!(table[0].bounds.right(), 260);
+    // Of two rows under a line, each goes to the part next to it.
+    let mut editor = square(200, 260);
+    let there_and_back = vec![[190.0, 220.5], [270.0, 220.5], [270.0, 221.5], [190.0, 221.5]];
+    editor.apply(&Edit::Split { id: 1, line: there_and_back }).unwrap();
+    let areas: Vec<_> = editor.labels().instances().iter().map(|i| (i.id, i.area)).collect();
+    assert_eq!(areas, [(1, 39 * 60), (2, 21 * 60)]);
     // A slanted line leaves no bridge over corners.
     let mut editor = square(200, 260);
     editor.apply(&Edit::Split { id: 1, line: vec![[195.0, 190.3], [262.0, 268.7]] }).unwrap();
