@@ -22,7 +22,7 @@ pub(super) fn fetch(
     tile: [u32; 2],
     anyway: bool,
 ) -> Option<u64> {
-    let key = Key::Labels { map: layer.key, level, tile };
+    let key = Key::Labels { map: layer.key, size: tiling.size, level, tile };
     let compared = layer.tiles.version();
     let old = store.get(&key).map(|e| (e.slot, e.version, e.compared));
     if let Some((slot, _, at)) = old
