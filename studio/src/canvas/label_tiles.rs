@@ -192,7 +192,7 @@ mod tests {
         let labels = ramp([1024, 1024]);
         let layer = LabelLayer { key: 7, tiles: &labels, style: LabelStyle::default() };
         let (tiling, mut store) = (tiling(labels.size), Store::new());
-        let mut all = |store: &mut Store| {
+        let all = |store: &mut Store| {
             store.start_frame();
             for tile in (0..16).map(|i| [i % 4, i / 4]) {
                 fetch(store, &layer, &tiling, 0, tile, true);
