@@ -71,6 +71,10 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
 /// Describes an image file; `None` if it is not an image.
 pub fn describe_image(input: impl Into<Input>) -> Result<Option<ImageFacts>> {
     let input = &input.into();
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = super::zarr::folder(input) {
+        return super::zarr::describe(folder).map(Some);
+    }
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let Some(format) = image_format(&head) else { return Ok(None) };
     let source = source.as_source();
