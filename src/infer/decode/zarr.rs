@@ -14,7 +14,6 @@ mod store;
 
 use std::path::Path;
 
-use super::describe::{ImageFacts, PageFacts};
 use super::{Bounds, FREE_BYTES, MAX_BYTES_PER_BYTE};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
@@ -26,9 +25,6 @@ pub(in crate::low_level::infer) use group::{Axis, Multiscale, Role, images};
 pub(super) use image::{Numbers, ZarrImage};
 pub use store::is_zarr;
 pub(in crate::low_level::infer) use store::{Format, Node, document};
-
-/// Pages beyond this many are counted but not described.
-const LISTED: u64 = 1000;
 
 /// The folder that an input is, if it is a group or an array.
 pub(super) fn folder(input: &Input) -> Option<&Path> {
@@ -46,7 +42,7 @@ pub(super) fn open(folder: &Path, bounds: &Bounds, page: usize, level: usize) ->
 }
 
 /// One channel is grey; three are colours if their names say so, whatever colours they are displayed in.
-fn kind(channels: usize, names: &[String]) -> ChannelKind {
+pub(super) fn kind(channels: usize, names: &[String]) -> ChannelKind {
     let called = |words: [&str; 3]| names.len() == 3 && names.iter().zip(words).all(|(n, w)| n.eq_ignore_ascii_case(w));
     match channels {
         1 => ChannelKind::GREY,
@@ -87,43 +83,6 @@ pub(super) fn check_whole(folder: &Path, bytes: u64) -> Result<()> {
 /// The calibration of a level.
 pub(super) fn calibration(folder: &Path, level: usize, known: Option<[f64; 2]>) -> Result<Calibration> {
     Ok(Multiscale::open(folder)?.calibration(level, known))
-}
-
-/// Describes an image.
-pub(super) fn describe(folder: &Path) -> Result<ImageFacts> {
-    let multiscale = Multiscale::open(folder)?;
-    let array = multiscale.array(0)?;
-    let levels = (0..multiscale.levels.len()).map(|i| multiscale.size(i)).collect::<Result<Vec<_>>>()?;
-    let channels = multiscale.axis(Role::Channel).and_then(|i| array.shape.get(i)).copied().unwrap_or(1);
-    let channels = usize::try_from(channels).unwrap_or(usize::MAX);
-    let names = if multiscale.names.len() == channels { multiscale.names.clone() } else { Vec::new() };
-    let side = |role, of: &[u64]| multiscale.axis(role).and_then(|i| of.get(i)).copied().unwrap_or(1);
-    let mut layout = format!("chunks of {}x{}", side(Role::X, &array.chunk), side(Role::Y, &array.chunk));
-    if array.shards.is_some() {
-        layout.push_str(" in shards");
-    }
-    let colour = match kind(channels, &names) {
-        ChannelKind::GREY => "grey",
-        ChannelKind::RGB => "RGB",
-        _ => "separate channels",
-    };
-    let [times, planes] = multiscale.stack(&array);
-    let count = times.saturating_mul(planes);
-    let page = PageFacts {
-        levels,
-        channels,
-        names,
-        sample: array.kind.name(),
-        colour: colour.into(),
-        compression: array.compression(),
-        layout,
-        orientation: 1,
-        calibration: multiscale.calibration(0, None),
-    };
-    let pages = vec![page; count.min(LISTED) as usize];
-    let more_pages = usize::try_from(count.saturating_sub(LISTED)).unwrap_or(usize::MAX);
-    let version = if multiscale.node.format == Format::V2 { "2" } else { "3" };
-    Ok(ImageFacts { format: format!("OME-Zarr (Zarr {version})"), pages, more_pages, others: Vec::new() })
 }
 
 #[cfg(test)]

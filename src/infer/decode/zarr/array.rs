@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::codec::{Codec, of_version_2, undo};
 use super::samples::Type;
 use super::shard::{Indices, Shards};
-use super::store::{Format, Node};
+use super::store::{Format, Node, named, numbers};
 use crate::error::{Error, Result};
 
 /// Longer chunks are refused.
@@ -34,21 +34,6 @@ pub(crate) struct Array {
     separator: char,
     pub shards: Option<Shards>,
     indices: Indices,
-}
-
-/// The name and the configuration of an item of version 3, which may be a string.
-pub(super) fn named(value: &Value) -> (&str, &Value) {
-    match value {
-        Value::String(name) => (name, &Value::Null),
-        _ => (
-            value.get("name").and_then(Value::as_str).unwrap_or_default(),
-            value.get("configuration").unwrap_or(&Value::Null),
-        ),
-    }
-}
-
-pub(super) fn numbers(value: Option<&Value>) -> Option<Vec<u64>> {
-    value?.as_array()?.iter().map(Value::as_u64).collect()
 }
 
 impl Array {

@@ -63,7 +63,7 @@ impl Type {
     }
 
     /// Name, such as `uint16`.
-    pub(super) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self.kind {
             Kind::Bool => "bool".into(),
             Kind::Unsigned => format!("uint{}", self.bytes * 8),

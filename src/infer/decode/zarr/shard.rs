@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::array::{named, numbers};
 use super::codec::crc32c;
+use super::store::{named, numbers};
 use crate::error::{Error, Result};
 
 /// Chunks of a shard beyond this number are refused.

@@ -53,6 +53,21 @@ pub(crate) fn document(folder: &Path, name: &str) -> Result<Option<Value>> {
     if value.is_object() { Ok(Some(value)) } else { Err(wrong("is no JSON object".into())) }
 }
 
+/// The name and the configuration of an item of version 3, which may be a string.
+pub(super) fn named(value: &Value) -> (&str, &Value) {
+    match value {
+        Value::String(name) => (name, &Value::Null),
+        _ => (
+            value.get("name").and_then(Value::as_str).unwrap_or_default(),
+            value.get("configuration").unwrap_or(&Value::Null),
+        ),
+    }
+}
+
+pub(super) fn numbers(value: Option<&Value>) -> Option<Vec<u64>> {
+    value?.as_array()?.iter().map(Value::as_u64).collect()
+}
+
 impl Node {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let node = |format, array, attributes| Self { folder: folder.to_path_buf(), format, array, attributes };
