@@ -80,7 +80,7 @@ impl Output {
     }
 
     /// Writes it atomically. A file is synced to the disk, and its folder must exist.
-    pub(crate) fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    pub fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match &self.to {
             #[cfg(feature = "std-fs")]
             Destination::File => super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e)),

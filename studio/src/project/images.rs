@@ -1,0 +1,192 @@
+//! Image files of a project: adding and listing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use unet_wgpu::low_level::infer::{describe_image, expand_inputs};
+use unet_wgpu::low_level::io::image_formats::readable_extensions;
+use unet_wgpu::low_level::io::write_atomically;
+use unet_wgpu::{Error, Result};
+
+use super::settings::{ImageEntry, State};
+use super::{Project, label_files};
+
+/// What came of adding images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Names of the new images.
+    pub names: Vec<String>,
+    /// Files that were left out or got another name, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Images in a folder itself; none if there is none.
+pub(super) fn plain(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        if is_image(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a file is visible and has the extension of an image.
+fn is_image(path: &Path) -> bool {
+    let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && path.extension().and_then(|e| e.to_str()).is_some_and(known) && path.is_file()
+}
+
+/// Images below a folder, by path without extension.
+fn below(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, Vec<String>>) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        if path.is_dir() && depth < 8 && !name.starts_with('.') {
+            below(&path, &format!("{prefix}{name}/"), depth + 1, found);
+        } else if is_image(&path) {
+            let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+            found.entry(format!("{prefix}{stem}")).or_default().push(format!("{prefix}{name}"));
+        }
+    }
+}
+
+impl Project {
+    /// Lists images/ again: files that somebody has put there are added, with their labels.
+    pub fn refresh(&mut self) -> Result<()> {
+        let mut found = BTreeMap::new();
+        below(&self.folder().join("images"), "", 0, &mut found);
+        for (name, mut files) in found {
+            files.sort();
+            if let [file, other, ..] = files.as_slice() {
+                self.notes.push(format!("images/{other} is left out: images/{file} has the same name."));
+            }
+            let labelled = label_files::find(&self.shared, &name).is_some() || self.shared.journal(&name).is_file();
+            let state = if labelled { State::Labelled } else { State::Unlabelled };
+            let file = files.swap_remove(0);
+            let entry =
+                self.settings.images.entry(name).or_insert_with(|| ImageEntry { state, ..ImageEntry::default() });
+            // Another extension than before: the same image, converted.
+            if entry.file.is_empty() || !self.shared.folder.join("images").join(&entry.file).is_file() {
+                entry.file = file;
+            }
+        }
+        let there: BTreeSet<String> = self.images().into_iter().collect();
+        for (name, entry) in self.settings.images.iter().filter(|(name, _)| !there.contains(*name)) {
+            self.notes.push(format!("The image {name} is missing: there is no images/{}.", entry.file));
+        }
+        Ok(())
+    }
+
+    /// Adds files, and the images of folders, as hard links or copies. Originals are never changed. A name that is taken gets a
+    /// number; what is there already, or is no image, is left out with a note.
+    pub fn add_images(&mut self, paths: &[PathBuf]) -> Result<Added> {
+        let folder = self.folder().join("images");
+        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        let mut added = Added::default();
+        for path in paths {
+            let files = match path.is_dir() {
+                true => expand_inputs(&[path.to_string_lossy()]),
+                false => Ok(vec![path.clone()]),
+            };
+            let outcome = files.and_then(|files| files.iter().try_for_each(|file| self.add(file, &folder, &mut added)));
+            if let Err(e) = outcome {
+                // What has been added stays in the project.
+                self.save_settings()?;
+                if added.names.is_empty() && paths.len() == 1 {
+                    return Err(e);
+                }
+                added.notes.push(format!("{e}."));
+            }
+        }
+        self.save_settings()?;
+        Ok(added)
+    }
+
+    fn add(&mut self, file: &Path, folder: &Path, added: &mut Added) -> Result<()> {
+        match describe_image(file) {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                added.notes.push(format!("{} is left out: it is not an image.", file.display()));
+                return Ok(());
+            }
+            Err(e) => {
+                added.notes.push(format!("{e}: it is left out."));
+                return Ok(());
+            }
+        }
+        let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
+        if !file.extension().and_then(|e| e.to_str()).is_some_and(known) {
+            added.notes.push(format!("{} is left out: its name has no extension of an image.", file.display()));
+            return Ok(());
+        }
+        // A link is followed: the project keeps the image when the link goes.
+        let source = fs::canonicalize(file).map_err(|e| Error::io(file, e))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (stem, extension) = name.rsplit_once('.').map_or((name.as_str(), ""), |(stem, e)| (stem, e));
+        // Hidden files are no part of a data set.
+        let stem = match stem.trim_start_matches('.') {
+            "" => "image",
+            stem => stem,
+        };
+        if let Some(known) = self.same_image(&source)? {
+            added.notes.push(format!("{} is in the project already, as {known}.", file.display()));
+            return Ok(());
+        }
+        let taken: BTreeSet<String> = self.settings.images.keys().map(|k| k.to_lowercase()).collect();
+        let numbered = (2..).map(|n| format!("{stem}-{n}"));
+        // Labels that were there first are those of an image of their name.
+        let foreign = |name: &String| *name != stem && label_files::find(&self.shared, name).is_some();
+        let free = |name: &String| !taken.contains(&name.to_lowercase()) && !foreign(name);
+        let Some(new) = std::iter::once(stem.to_string()).chain(numbered).find(free) else { return Ok(()) };
+        let file_name = format!("{new}.{extension}");
+        let target = folder.join(&file_name);
+        if fs::hard_link(&source, &target).is_err() {
+            let mut from = File::open(&source).map_err(|e| Error::io(&source, e))?;
+            write_atomically(&target, |w| io::copy(&mut from, w).map(drop))?;
+        }
+        if new != stem {
+            added.notes.push(format!("{} is called {new} in the project: there is another {stem}.", file.display()));
+        }
+        let labelled = label_files::find(&self.shared, &new).is_some();
+        let state = if labelled { State::Labelled } else { State::Unlabelled };
+        self.settings.images.insert(new.clone(), ImageEntry { file: file_name, state, ..ImageEntry::default() });
+        added.names.push(new);
+        Ok(())
+    }
+
+    /// The image of the project that has the same bytes as a file.
+    fn same_image(&self, file: &Path) -> Result<Option<String>> {
+        let length = fs::metadata(file).map_err(|e| Error::io(file, e))?.len();
+        for (name, entry) in &self.settings.images {
+            let own = self.folder().join("images").join(&entry.file);
+            if fs::metadata(&own).is_ok_and(|m| m.is_file() && m.len() == length)
+                && same_bytes(&own, file).map_err(|e| Error::io(&own, e))?
+            {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn same_bytes(one: &Path, two: &Path) -> io::Result<bool> {
+    if fs::canonicalize(one)? == fs::canonicalize(two)? {
+        return Ok(true);
+    }
+    let [mut one, mut two] = [File::open(one)?, File::open(two)?];
+    let [mut a, mut b] = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    loop {
+        let read = one.read(&mut a)?;
+        if read == 0 {
+            return Ok(two.read(&mut b)? == 0);
+        }
+        if two.read_exact(&mut b[..read]).is_err() || a[..read] != b[..read] {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::fs;
+
+use unet_wgpu::low_level::infer::{Image, LabelOptions, OpenOptions, read_image};
+use unet_wgpu::low_level::train::{Dataset, GroundTruth, GroundTruthKind};
+
+use super::*;
+use crate::labels::{BACKGROUND, Edit, Over};
+
+const SIZE: [u32; 2] = [40, 30];
+
+/// A grey image.
+fn write_image(path: &Path, grey: u8) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, [b"P5 40 30 255\n".as_slice(), &[grey; 40 * 30]].concat()).unwrap();
+}
+
+fn rectangle(x: f32, y: f32, value: u32, class: u8) -> Edit {
+    let points = vec![[x, y], [x + 5.0, y], [x + 5.0, y + 4.0], [x, y + 4.0]];
+    Edit::Polygon { points, value, over: Over::Everything, class: Some(class) }
+}
+
+/// Labels two cells in the left half; the right half stays unlabelled.
+fn label(project: &Project, name: &str) {
+    let mut open = project.open_labels(name, SIZE).unwrap();
+    let left = vec![[0.0, 0.0], [20.0, 0.0], [20.0, 30.0], [0.0, 30.0]];
+    let background = Edit::Polygon { points: left, value: BACKGROUND, over: Over::Everything, class: None };
+    for edit in [background, rectangle(2.0, 3.0, 1, 1), rectangle(10.0, 3.0, 2, 2)] {
+        open.apply(&edit).unwrap();
+    }
+    open.save().unwrap();
+}
+
+#[test]
+fn a_folder_of_images_becomes_a_project() {
+    let dir = tempfile::tempdir().unwrap();
+    write_image(&dir.path().join("a.pgm"), 1);
+    write_image(&dir.path().join("b.c.pgm"), 2);
+    fs::write(dir.path().join("notes.txt"), "x").unwrap();
+    let before = fs::read(dir.path().join("a.pgm")).unwrap();
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.folder(), dir.path().join("unet-studio"));
+    assert!(project.notes()[0].starts_with("The project of the images in "), "{:?}", project.notes());
+    assert_eq!(project.images(), ["a", "b.c"]);
+    label(&project, "b.c");
+    drop(project);
+    // It is found again, with its labels, and nothing is added twice.
+    let mut project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.images(), ["a", "b.c"]);
+    assert_eq!(project.open_labels("b.c", SIZE).unwrap().labels().instances().len(), 2);
+    project.change_image("a", |image| (image.state, image.held_out) = (State::Reviewed, true)).unwrap();
+    assert!(project.change_image("z", |_| ()).is_err());
+    drop(project);
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!(
+        (project.settings().images["a"].state, project.settings().images["a"].held_out),
+        (State::Reviewed, true)
+    );
+    assert_eq!(fs::read(dir.path().join("a.pgm")).unwrap(), before);
+    drop(project);
+    // An image that goes is told, and its entry stays.
+    fs::remove_file(dir.path().join("unet-studio/images/b.c.pgm")).unwrap();
+    fs::remove_file(dir.path().join("b.c.pgm")).unwrap();
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.images(), ["a"]);
+    assert!(project.notes().iter().any(|n| n == "The image b.c is missing: there is no images/b.c.pgm."));
+    assert!(project.settings().images.contains_key("b.c"));
+}
+
+#[test]
+fn names_do_not_clash() {
+    let (dir, from) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = ["one/a.pgm", "two/a.pgm", "three/A.pgm", "four/a.pgm", "four/.b.pgm"].map(|p| from.path().join(p));
+    paths.iter().zip([1, 2, 3, 1, 4]).for_each(|(path, grey)| write_image(path, grey));
+    let text = from.path().join("text.png");
+    fs::write(&text, "no image").unwrap();
+    let mut project = Project::create(dir.path()).unwrap();
+    let all: Vec<PathBuf> = paths.iter().cloned().chain([text, from.path().join("none.png")]).collect();
+    let added = project.add_images(&all).unwrap();
+    assert_eq!(added.names, ["a", "a-2", "A-3", "b"]);
+    assert_eq!(project.images(), ["A-3", "a", "a-2", "b"]);
+    let notes = added.notes.join("\n");
+    for note in ["is called a-2 in the project", "is in the project already, as a.", "text.png", "none.png"] {
+        assert!(notes.contains(note), "{note}: {notes}");
+    }
+    assert_eq!(project.add_images(&[from.path().join("two")]).unwrap().names, [""; 0]);
+    assert_eq!(project.images().len(), 4);
+    for (name, path) in [("a", &paths[0]), ("a-2", &paths[1]), ("A-3", &paths[2]), ("b", &paths[4])] {
+        assert_eq!(fs::read(project.image_path(name).unwrap()).unwrap(), fs::read(path).unwrap());
+    }
+}
+
+#[test]
+fn the_folder_is_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, grey) in [("a", 1), ("day1/b", 2)] {
+        write_image(&dir.path().join(format!("images/{name}.pgm")), grey);
+    }
+    let mut project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.images(), ["a", "day1/b"]);
+    label(&project, "a");
+    label(&project, "day1/b");
+    let options = LabelOptions { ignore: Some(-1), ..LabelOptions::default() };
+    let image: Image = read_image(&project.image_path("a").unwrap(), &OpenOptions::default()).unwrap().0;
+    let check = |folder: &Path, classes: usize, count: usize| {
+        let data = Dataset::open(folder).unwrap();
+        assert_eq!(data.pairs().len(), count);
+        for pair in data.pairs() {
+            assert_eq!(pair.mask.is_some(), classes > 2);
+            let truth = GroundTruth::read_for(&image, pair, classes, &options).unwrap();
+            let (at, ids) = (|x: usize, y: usize| y * 40 + x, truth.instances.unwrap());
+            let second = if classes > 2 { 2 } else { 1 };
+            let seen = [(1, 1), (3, 4), (11, 4), (30, 4)].map(|(x, y)| truth.classes.labels()[at(x, y)]);
+            assert_eq!(seen, [0, 1, second, 255]);
+            assert_eq!([(3, 4), (11, 4)].map(|(x, y)| ids.labels()[at(x, y)]), [1, 2]);
+        }
+        data.readings().to_vec()
+    };
+    assert_eq!(check(dir.path(), 2, 2)[0].numbers, GroundTruthKind::Instances);
+    // With a second class there are masks, also of what was labelled before.
+    project.change(|s| s.classes.push(Class::new("other", [1, 2, 3]))).unwrap();
+    project.change_image("day1/b", |image| image.held_out = true).unwrap();
+    let set = project.training_set().unwrap();
+    assert_eq!((set.train_names.join(","), set.validation_names.join(",")), ("a".into(), "day1/b".into()));
+    check(&set.train, 3, 1);
+    check(&set.validation.unwrap(), 3, 1);
+    check(dir.path(), 3, 2);
+    // Edits that only a journal holds are saved; those of open labels are not lost silently.
+    let mut open = project.open_labels("a", SIZE).unwrap();
+    open.apply(&rectangle(2.0, 20.0, 7, 1)).unwrap();
+    assert!(project.training_set().unwrap_err().to_string().contains("have changes that are not saved"));
+    drop(open);
+    let set = project.training_set().unwrap();
+    let read = label_files::read(&set.train.join("labels/a.tif"), SIZE).unwrap();
+    assert!(read.labels.contains(7));
+    project.change(|s| s.classes.truncate(1)).unwrap();
+    assert!(!project.training_set().unwrap().train.join("masks").exists());
+    check(dir.path(), 2, 2);
+}
+
+#[test]
+fn settings_that_cannot_be_written_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut project = Project::create(dir.path()).unwrap();
+    let file = dir.path().join("studio.json");
+    let before = fs::read(&file).unwrap();
+    fs::rename(&file, dir.path().join("away")).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(project.change(|s| s.base_model = Some("nuclei".into())).is_err());
+    fs::remove_dir(&file).unwrap();
+    fs::rename(dir.path().join("away"), &file).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), before);
+    project.change(|_| ()).unwrap();
+    assert_eq!(project.settings().base_model.as_deref(), Some("nuclei"));
+    assert_ne!(fs::read(&file).unwrap(), before);
+    assert!(Project::open(dir.path().join("none")).is_err());
+}
