@@ -82,10 +82,10 @@ impl Live {
         surface.configure(&device, &config);
         let scene = Scene::new(&device, &queue, size, config.format)?;
 
-        // Once: the network on this device, and how long its dispatches take, for budgets in milliseconds.
+        // Once: the network on this device, and how long its dispatches take, for budgets in milliseconds. None may take long.
         let gpu = Gpu::from_wgpu(device, queue)?;
         let mut network = FrameModel::new(&gpu, model).prepare(&frame_options)?;
-        println!("{}: {} takes {:.1} ms", gpu.describe(), options.model, network.measure()?);
+        println!("{}: {} takes {:.1} ms", gpu.describe(), options.model, network.divide(options.budget / 4.0)?);
         let (finished, began) = (Arc::default(), None);
         #[rustfmt::skip]
         let live = Self { options, window, surface, config, gpu, network, scene, frames: 0, finished, began, worked: 0, overlays: 0 };

@@ -3,6 +3,7 @@
 mod hint;
 mod message;
 
+use crate::text::mib;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -160,7 +161,7 @@ impl Error {
             Self::Gpu { what, reason } => format!("GPU error in {what}: {reason}").into(),
             Self::F16Range { what } => format!("{what} exceeds the range of f16 (65504); f32 can hold it").into(),
             Self::OutOfMemory { what, bytes, remedy } => {
-                let size = bytes.map(|b| format!(" ({:.1} MiB)", b as f64 / (1u64 << 20) as f64)).unwrap_or_default();
+                let size = bytes.map(|b| format!(" ({})", mib(b))).unwrap_or_default();
                 let text = Message::from(format!("the GPU device has no memory left for {what}{size}"));
                 match remedy {
                     Some(hint) => text.then("; what takes less: `").then(hint.clone()).then("`"),

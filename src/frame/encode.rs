@@ -1,11 +1,12 @@
 //! A prepared frame, and how it is recorded.
 
+mod measure;
+
 use super::format::{FrameInput, FrameOutput, OutputTarget, Roi};
 use super::job::{Job, texture_placement};
 use super::layout::Layout;
 use super::sized::{Buffers, Pipelines, PreparedSize, Ready};
 use super::steps::Placement;
-use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,9 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of images that stay ready.
 const MAX_SIZES: usize = 16;
-
-/// Runs that [`Frame::measure`] takes the minimum of.
-const RUNS: u32 = 3;
 
 /// A network prepared for images up to a size, with the same pixels and results each time. Recording allocates nothing on the
 /// device, except for an image of a size that is new ([`Self::prepare_size`]); the 16 latest sizes stay ready.
@@ -118,7 +116,7 @@ impl Frame {
     /// Records the next part of the frame that [`Self::start`] began. Parts may go into encoders of different submissions, in
     /// order. Once the frame is finished nothing more is recorded.
     ///
-    /// [`Budget::Milliseconds`] needs the times of [`Self::measure`].
+    /// [`Budget::Milliseconds`] needs the times of [`Self::measure`] or [`Self::divide`].
     pub fn encode_some(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<EncodeProgress> {
         if matches!(budget, Budget::Milliseconds(_)) && self.times.is_empty() {
             return Err(Error::invalid("budget", "milliseconds need the times of `measure`"));
@@ -164,65 +162,6 @@ impl Frame {
         let session = self.sessions.get(job.place.network)?;
         let of = sized.before.len() + session.plan().dispatches.len() + sized.after.len();
         Some(EncodeProgress { done: job.done, of })
-    }
-
-    /// Measures the time of every dispatch, for [`Budget::Milliseconds`]. Runs every network three times, waits for it, and drops
-    /// a frame that was started. Returns milliseconds of a whole frame of the largest size.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn measure(&mut self) -> Result<f64> {
-        block_on(self.measure_async())
-    }
-
-    /// [`Self::measure`] as a future.
-    pub async fn measure_async(&mut self) -> Result<f64> {
-        self.cancel();
-        if self.scratch.as_ref().is_some_and(|s| !s.acquire(self.user)) {
-            return Err(Error::invalid("frame", "shares its memory with a frame that is recorded in part"));
-        }
-        let measured = self.measure_networks().await;
-        self.scratch.iter().for_each(|s| s.release(self.user));
-        measured
-    }
-
-    async fn measure_networks(&mut self) -> Result<f64> {
-        let mut all = Vec::with_capacity(self.sessions.len());
-        for network in 0..self.sessions.len() {
-            all.push(self.measure_network(network).await?);
-        }
-        self.times = all;
-        Ok(self.times.first().map_or(0.0, |times| times.iter().sum()))
-    }
-
-    async fn measure_network(&mut self, network: usize) -> Result<Vec<f64>> {
-        // The largest image that this network runs.
-        let [output, size] = [self.layout.output(network), self.layout.size];
-        let [height, width] = [0, 1].map(|i| output[i].min(size[i]) as u32);
-        let at = self.size(texture_placement(&self.layout, Roi::of_size(width, height)))?;
-        let session = self.sessions.get_mut(network).ok_or_else(|| Error::invalid("frame", "has no such network"))?;
-        let network = session.profile_async(RUNS).await?.dispatches;
-        let Some(sized) = self.sizes.get(at) else { return Err(Error::invalid("frame", "has no size")) };
-        let (first, last) = (sized.before.len(), sized.before.len() + network.len());
-        let mut times = network;
-        for part in [0..first, last..last + sized.after.len()] {
-            let count = part.len();
-            let mut least = f64::INFINITY;
-            for _ in 0..RUNS {
-                let submitted = self.gpu.scoped_async("measuring", || {
-                    let mut encoder =
-                        self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                    record(&mut encoder, session, sized, &self.buffers, &self.layout, part.clone())?;
-                    let commands = encoder.finish();
-                    Ok((Instant::now(), self.gpu.submit([commands])))
-                });
-                let (start, submission) = submitted.await?;
-                self.gpu.wait_async(submission).await?;
-                least = least.min(start.elapsed().as_secs_f64() * 1e3);
-            }
-            let each = std::iter::repeat_n(least / count as f64, count);
-            let at = if part.start == 0 { 0 } else { times.len() };
-            times.splice(at..at, each);
-        }
-        Ok(times)
     }
 
     /// Fails with [`Error::F16Range`] if the last frame of an `f16` plan stored a value that `f16` cannot hold. Waits for the

@@ -1,12 +1,12 @@
 //! A model on a device, from which frames are prepared.
 
 use super::encode::Frame;
-use super::format::FrameOptions;
+use super::format::{FrameOptions, Roi};
 use super::job::texture_placement;
 use super::layout::{Layout, graph};
 use super::rules::Rule;
 use super::sized::{Buffers, Pipelines};
-use super::steps::{after, before};
+use super::steps::{Step, after, before};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,6 +54,23 @@ impl FrameModel {
         Plan::new(&rewrite::optimise(&graph(&self.model, layout, network)?, target)?, target)
     }
 
+    /// Compiles the kernels of a frame ahead, on a thread of its own perhaps, and allocates nothing on the device. Another frame of
+    /// the model needs few others, whatever its size.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn warm_up(&self, options: &FrameOptions) -> Result<()> {
+        block_on(self.warm_up_async(options))
+    }
+
+    /// [`Self::warm_up`] as a future.
+    pub async fn warm_up_async(&self, options: &FrameOptions) -> Result<()> {
+        let layout = Layout::of(&self.model, options)?;
+        let plans = (0..layout.tiles.len()).map(|network| self.plan(&layout, network, self.gpu.target()));
+        let plans = plans.collect::<Result<Vec<_>>>()?;
+        let steps = steps(&layout);
+        let networks = plans.iter().flat_map(|p| &p.dispatches).map(|d| &d.kernel);
+        self.gpu.compile_async(networks.chain(steps.iter().map(|s| &s.kernel))).await
+    }
+
     /// Prepares frames of images up to a size: plans, allocates, compiles, and uploads the weights that are not on the device
     /// yet. Waits for the device, so that it gives the memory of the upload back.
     #[cfg(not(target_arch = "wasm32"))]
@@ -99,9 +116,7 @@ impl FrameModel {
             let stored = self.model.stored();
             sessions.push(Session::new_sharing(&self.gpu, plan, stored, &self.pool, scratch).await?);
         }
-        let roi = super::Roi::of_size(layout.size[1] as u32, layout.size[0] as u32);
-        let place = texture_placement(&layout, roi);
-        let steps: Vec<_> = before(&layout, place).into_iter().chain(after(&layout, place)).collect();
+        let steps = steps(&layout);
         self.gpu.compile_async(steps.iter().map(|s| &s.kernel)).await?;
         let mut pipelines = Pipelines::new();
         for step in &steps {
@@ -160,4 +175,11 @@ impl FrameModel {
             results: layout.outputs.iter().map(result).collect::<Result<_>>()?,
         })
     }
+}
+
+/// The kernels around the network, for the largest image.
+fn steps(layout: &Layout) -> Vec<Step> {
+    let roi = Roi::of_size(layout.size[1] as u32, layout.size[0] as u32);
+    let place = texture_placement(layout, roi);
+    before(layout, place).into_iter().chain(after(layout, place)).collect()
 }

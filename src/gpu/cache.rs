@@ -11,19 +11,31 @@ pub(crate) use disk::write_whole;
 #[cfg(feature = "std-fs")]
 use sha2::{Digest, Sha256};
 
-/// Never exists, since there are no files.
-#[cfg(not(feature = "std-fs"))]
+/// A cache of compiled pipelines.
 #[derive(Debug)]
-pub(super) enum DiskCache {}
+pub(super) enum Cache {
+    #[cfg(feature = "std-fs")]
+    Disk(DiskCache),
+    /// The application's, which stores it.
+    Host(wgpu::PipelineCache),
+}
 
-#[cfg(not(feature = "std-fs"))]
-impl DiskCache {
+impl Cache {
     pub(super) fn cache(&self) -> &wgpu::PipelineCache {
-        match *self {}
+        match self {
+            #[cfg(feature = "std-fs")]
+            Self::Disk(disk) => disk.cache(),
+            Self::Host(cache) => cache,
+        }
     }
 
-    pub(super) fn save(&self, _pipelines: usize) {
-        match *self {}
+    /// Stores what is ours to store, if there are more pipelines than last time.
+    pub(super) fn save(&self, pipelines: usize) {
+        match self {
+            #[cfg(feature = "std-fs")]
+            Self::Disk(disk) => disk.save(pipelines),
+            Self::Host(_) => _ = pipelines,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, Tens
 use std::collections::{BTreeSet, HashMap};
 #[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ use std::time::Duration;
 pub struct Gpu {
     inner: Arc<Inner>,
     target: Arc<Target>,
+    pace: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,9 @@ struct Inner {
     info: wgpu::AdapterInfo,
     checked: bool,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
-    disk: OnceLock<Option<cache::DiskCache>>,
+    cache: OnceLock<Option<cache::Cache>>,
+    /// Threads that compile; 0 for all.
+    compile_threads: AtomicUsize,
     /// Why our own device was lost.
     lost: Arc<Mutex<Option<String>>>,
     /// Number of our submissions that have finished.
@@ -71,7 +74,8 @@ impl Inner {
             info,
             checked: false,
             pipelines: Mutex::default(),
-            disk: OnceLock::new(),
+            cache: OnceLock::new(),
+            compile_threads: AtomicUsize::new(0),
             lost: Arc::default(),
             finished: Arc::default(),
             wait_limit: Arc::new(AtomicU64::new(wait::LIMIT_MS)),
@@ -144,7 +148,7 @@ impl Gpu {
             });
         }
         let inner = Inner::new(device, queue, info);
-        Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
+        Ok(Self { inner: Arc::new(inner), target: Arc::new(target), pace: None })
     }
 
     /// The device.
@@ -237,6 +241,19 @@ impl Gpu {
         self.inner.wait_limit.store(ms, Ordering::Relaxed);
     }
 
+    /// The same device, for work beside an application that draws on it, from another thread: runs and training steps are
+    /// submitted in parts that take about so long, each waited for before the next. The results are the same bytes.
+    /// `None` is the default, in which the device always has work.
+    #[must_use]
+    pub fn with_pace(&self, pace: Option<Duration>) -> Self {
+        Self { pace, ..self.clone() }
+    }
+
+    /// The time that a part of a run takes, about; `None` without [`Self::with_pace`].
+    pub fn pace(&self) -> Option<Duration> {
+        self.pace
+    }
+
     /// What a cache file must match: adapter, driver, backend and version of this crate.
     pub(crate) fn identity(&self) -> String {
         cache::identity(self.info())
@@ -258,8 +275,26 @@ impl Gpu {
     /// before anything is compiled; only the first call counts.
     #[cfg(feature = "std-fs")]
     pub fn cache_pipelines(&self, folder: &Path) {
-        let open = || Ok(cache::DiskCache::open(self.device(), self.info(), folder));
-        self.inner.disk.get_or_init(|| self.guarded("opening the cache of pipelines", open).unwrap_or_default());
+        let open = || Ok(cache::DiskCache::open(self.device(), self.info(), folder).map(cache::Cache::Disk));
+        self.inner.cache.get_or_init(|| self.guarded("opening the cache of pipelines", open).unwrap_or_default());
+    }
+
+    /// Compiles with a pipeline cache of the application, made on the same device; the application loads and stores its data.
+    /// Fails if this device has a cache already, or has compiled without one.
+    pub fn use_pipeline_cache(&self, cache: wgpu::PipelineCache) -> Result<()> {
+        let taken = |why| Err(Error::invalid("pipeline cache", why));
+        if self.pipelines_compiled() > 0 {
+            return taken("comes too late: kernels are compiled already");
+        }
+        match self.inner.cache.set(Some(cache::Cache::Host(cache))) {
+            Ok(()) => Ok(()),
+            Err(_) => taken("is set already"),
+        }
+    }
+
+    /// How many threads compile at a time; 0 for as many as rayon's global pool has.
+    pub fn set_compile_threads(&self, threads: usize) {
+        self.inner.compile_threads.store(threads, Ordering::Relaxed);
     }
 
     /// The compiled pipeline of a kernel; compiled at first use.
@@ -279,7 +314,7 @@ impl Gpu {
 
     /// Starts to compile a kernel. The future returns its pipeline, or the device's error.
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
-        let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
+        let cache = self.inner.cache.get().and_then(Option::as_ref).map(cache::Cache::cache);
         let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
         let compiling = Pipeline::compile(self, &compiled, self.inner.checked, cache)?;
         Ok(async move {
@@ -310,7 +345,14 @@ impl Gpu {
         #[cfg(not(target_arch = "wasm32"))]
         {
             use crate::parallel::*;
-            missing.par_iter().try_for_each(|key| self.pipeline(key).map(drop))?;
+            let (next, limit) = (AtomicUsize::new(0), self.inner.compile_threads.load(Ordering::Relaxed));
+            let workers = if limit == 0 { missing.len() } else { missing.len().min(limit) };
+            (0..workers).into_par_iter().try_for_each(|_| -> Result<()> {
+                while let Some(key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    self.pipeline(key)?;
+                }
+                Ok(())
+            })?;
         }
         #[cfg(target_arch = "wasm32")]
         {
@@ -319,8 +361,8 @@ impl Gpu {
                 pipeline.await?;
             }
         }
-        if let Some(Some(disk)) = self.inner.disk.get() {
-            disk.save(self.pipelines_compiled());
+        if let Some(Some(cache)) = self.inner.cache.get() {
+            cache.save(self.pipelines_compiled());
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Composes the WGSL of a [`KernelKey`]: its constants, then the shader with `#import` and `#ifdef` resolved.
 
 use super::conditions::{F16, is_active};
-use super::{KernelKey, TEXTURES, generate, sources, textures};
+use super::{KernelKey, TEXTURES, generate, part, sources, textures};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
@@ -28,8 +28,12 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     }
     let mut imported = Vec::new();
     append(&mut out, key, key.shader, &mut imported)?;
+    let fail = |what| Error::op(format!("kernel {key}"), what);
+    if key.is_part() {
+        out = part::rewrite(&out).map_err(fail)?;
+    }
     match key.value(TEXTURES) {
-        Some(bindings) => textures::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
+        Some(bindings) => textures::rewrite(&out, bindings).map_err(fail),
         None => Ok(out),
     }
 }

@@ -99,7 +99,7 @@ pub(crate) use shader_struct;
 /// The parameter words of a dispatch, with their layout.
 #[derive(Clone, Debug)]
 pub struct Params {
-    words: Vec<u32>,
+    pub(super) words: Vec<u32>,
     members: &'static [Member],
 }
 
@@ -117,7 +117,7 @@ impl Params {
         Self { words, members: &[] }
     }
 
-    /// The fields that the words hold; empty for deserialised parameters.
+    /// The fields that the words hold, without the first workgroup of a part; empty for deserialised parameters.
     pub fn members(&self) -> &'static [Member] {
         self.members
     }

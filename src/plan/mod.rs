@@ -1,5 +1,6 @@
 //! The plan: a graph lowered to a list of dispatches over a few buffers. Immutable plain data, created without a GPU.
 
+mod divide;
 mod lower;
 mod memory;
 mod references;
@@ -81,7 +82,7 @@ pub struct PlannedDispatch {
     pub bindings: Vec<Resource>,
     /// Workgroups in each dimension.
     pub workgroups: [u32; 3],
-    /// Multiply-accumulates of the node, all counted for its first dispatch; the others have 0.
+    /// Multiply-accumulates of the node, all counted for its first dispatch, whose parts share them; the others have 0.
     pub macs: u64,
     /// Min bytes that it reads and writes: its share of the node's inputs and outputs, and all of its weights and
     /// scratch.

@@ -2,9 +2,11 @@
 
 mod backend;
 mod budget;
+mod divide;
 mod matrices;
 mod memory;
 mod overflow;
+mod pace;
 mod pending;
 mod pool;
 mod profile;
@@ -16,6 +18,7 @@ mod upload;
 
 pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
 pub use budget::{Budget, EncodeProgress};
+pub(crate) use divide::Longest;
 #[cfg(not(target_arch = "wasm32"))]
 pub use matrices::with_matrices;
 pub use matrices::with_matrices_async;
@@ -56,6 +59,8 @@ pub struct Session {
     overflow: Option<Overflow>,
     /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
+    /// Milliseconds of each dispatch in a run with a pace, about; empty before the first.
+    paced: Vec<f64>,
     /// Whether a wait has found its device lost.
     lost: bool,
 }
@@ -114,9 +119,7 @@ impl Session {
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights, &shared)?;
-            let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
-            let uniforms =
-                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes)?;
+            let uniforms = divide::uniforms(gpu, &plan)?;
             let buffer = |label: &str, size: u64, usage| gpu.buffer(label, size.max(16).div_ceil(4) * 4, usage);
             let slots = Memory::slots(gpu, &plan, scratch)?;
             let io = plan.io.iter().map(|p| {
@@ -136,17 +139,11 @@ impl Session {
                 let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
                 gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
             }
-            for (i, dispatch) in plan.dispatches.iter().enumerate() {
-                uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
-            }
+            divide::write(gpu, &plan, &uniforms);
             Ok(())
         });
         written.await?;
-        gpu.compile_async(plan.dispatches.iter().map(|s| &s.kernel)).await?;
-        let mut pipelines = Vec::with_capacity(plan.dispatches.len());
-        for dispatch in &plan.dispatches {
-            pipelines.push(gpu.pipeline_async(&dispatch.kernel).await?);
-        }
+        let pipelines = divide::pipelines(gpu, &plan).await?;
         let submissions = split(&plan.dispatches, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
@@ -165,11 +162,10 @@ impl Session {
             submissions,
             overflow,
             spare: Vec::new(),
+            paced: Vec::new(),
             lost: false,
         };
-        let bound = gpu.scoped_async("binding", || {
-            (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
-        });
+        let bound = gpu.scoped_async("binding", || session.all_bind_groups());
         session.bind_groups = bound.await?;
         // Sends the uploads, so that the device gives their memory back, and finds out whether it was lost on the way.
         gpu.wait_async(gpu.submit_named("uploads", [])).await?;
@@ -408,6 +404,12 @@ impl Session {
     /// [`Self::run_with`] as a future. Dropping it early cancels the run; the session remains usable.
     pub async fn run_with_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         self.check_alive()?;
+        if let Some(pace) = self.gpu.pace() {
+            self.run_paced(pace, &mut progress).await?;
+            self.check_range_async().await?;
+            let of = self.plan.dispatches.len();
+            return progress(of, of);
+        }
         let of = self.submissions.len();
         let mut in_flight = VecDeque::new();
         for done in 0..of {

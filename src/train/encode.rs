@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::ops::Hyper;
-use crate::session::{Budget, EncodeProgress};
+use crate::session::{Budget, EncodeProgress, Longest, Profile};
 
 /// Runs that [`Trainer::measure`] takes the minimum of.
 const RUNS: u32 = 3;
@@ -27,7 +27,7 @@ impl Trainer {
     /// encoders of different submissions, in order; every part must be submitted, since a later one builds upon it. The
     /// parameters change with the last parts.
     ///
-    /// [`Budget::Milliseconds`] needs the times of [`Self::measure`].
+    /// [`Budget::Milliseconds`] needs the times of [`Self::measure`] or [`Self::divide`].
     pub fn encode_some(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<EncodeProgress> {
         if matches!(budget, Budget::Milliseconds(_)) && self.encoded.times.is_empty() {
             return Err(Error::invalid("budget", "milliseconds need the times of `measure`"));
@@ -74,13 +74,39 @@ impl Trainer {
 
     /// [`Self::measure`] as a future.
     pub async fn measure_async(&mut self) -> Result<f64> {
+        self.measure_dividing(None).await
+    }
+
+    /// Divides every dispatch that takes longer than so many milliseconds on this device, and measures as [`Self::measure`] does. A
+    /// budget is kept only if no dispatch takes longer: a fourth of the budget is a good choice. Losses and parameters are the same
+    /// bit for bit. The first time it compiles a kernel for each kernel that is divided. Dispatches that were divided stay so.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn divide(&mut self, longest: f64) -> Result<f64> {
+        block_on(self.divide_async(longest))
+    }
+
+    /// [`Self::divide`] as a future.
+    pub async fn divide_async(&mut self, longest: f64) -> Result<f64> {
+        self.measure_dividing(Some(Longest::new(longest)?)).await
+    }
+
+    async fn measure_dividing(&mut self, longest: Option<Longest>) -> Result<f64> {
         self.check_idle()?;
         let mut tensors = self.weights_async().await?;
         tensors.append(&mut self.optimiser_state_async().await?);
-        let profile = self.session.profile_async(RUNS).await;
+        // Those of other dispatches, should an error end this early.
+        self.encoded.times.clear();
+        let profile = self.profile_dividing(longest).await;
         self.restore(&tensors)?;
         self.encoded.times = profile?.dispatches;
         Ok(self.encoded.times.iter().sum())
+    }
+
+    async fn profile_dividing(&mut self, longest: Option<Longest>) -> Result<Profile> {
+        if let Some(longest) = longest {
+            self.session.divide_longer_async(longest, RUNS).await?;
+        }
+        self.session.profile_async(RUNS).await
     }
 
     /// Errors while a step is recorded in part: whatever ran in between would read its half of the memory.

@@ -8,6 +8,7 @@ use crate::gpu::Gpu;
 use crate::graph::Graph;
 use crate::model::Architecture;
 use crate::plan::Plan;
+use crate::text::mib;
 
 /// The graph of a batch, or of a part of it that fits on the device.
 pub(super) struct Fit {
@@ -50,8 +51,8 @@ pub(super) fn fit(
             Ok(plan) => {
                 reason = Some(Error::Limit {
                     what: format!("a training step on {crops} crops of {}x{} pixels", config.crop, config.crop),
-                    needed: format!("{} MiB", plan.memory.total() >> 20),
-                    limit: format!("{} MiB", config.memory >> 20),
+                    needed: mib(plan.memory.total()),
+                    limit: mib(config.memory),
                 });
             }
             Err(e @ Error::Limit { .. }) => reason = Some(e),

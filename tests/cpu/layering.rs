@@ -36,6 +36,8 @@ const LAYERS: &[(&str, u32)] = &[
 
 /// Allowed imports within a layer, with the reason why they form no cycle.
 const NEIGHBOURS: &[(&str, &str)] = &[
+    // Sizes read the same in every message.
+    ("error", "text"),
     // A loaded model is an architecture with its checkpoint; weights do not depend on architectures.
     ("model", "weights"),
     // Training reads and normalises images as segmentation does, and evaluates by segmenting.

@@ -314,6 +314,36 @@ fn texture_variants_become_spirv_and_match_the_ops() {
     assert!(textures > 50, "only {textures} variants bind textures");
 }
 
+/// Any dispatch may be divided: the kernel of a part is valid, and its parameters end with the part's first workgroup.
+#[test]
+fn every_kernel_runs_in_parts() {
+    let variants: BTreeMap<KernelKey, (String, Dispatch)> =
+        dispatches().into_iter().map(|(c, d)| (d.kernel.clone(), (c, d))).collect();
+    let mut numbered = 0;
+    for (key, (case, d)) in variants {
+        let key = key.in_parts();
+        let module = match parse(&key) {
+            Ok(parsed) => parsed.module,
+            // A kernel of one workgroup need not know its number.
+            Err(e) => {
+                assert!(e.to_string().contains("without the number") && d.workgroups == [1; 3], "{case}: {e}");
+                continue;
+            }
+        };
+        numbered += 1;
+        let naga::TypeInner::Struct { members, span } = &module.types[uniform(&module)].inner else {
+            panic!("{case} {key}: Params")
+        };
+        let (last, words) = (members.last().unwrap(), d.params.of_part([0; 3], false).len());
+        assert_eq!(last.name.as_deref(), Some("first_workgroup"), "{case} {key}");
+        assert_eq!((last.offset as usize, *span as usize), (4 * words - 16, 4 * words), "{case} {key}");
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{case} {key}: {:?}", e.into_inner()));
+    }
+    assert!(numbered > 300, "only {numbered} kernels");
+}
+
 #[test]
 fn every_variant_becomes_spirv_msl_and_hlsl() {
     let variants: BTreeMap<KernelKey, String> = dispatches().into_iter().map(|(c, d)| (d.kernel, c)).collect();

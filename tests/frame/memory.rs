@@ -115,3 +115,17 @@ fn a_frame_takes_no_more_memory_than_it_is_given() {
     assert!(frame.device_bytes() <= rest, "{} of {rest}", frame.device_bytes());
     assert!(model.prepare(&limited(rest * 9 / 10)).is_err());
 }
+
+/// Kernels compile ahead, without memory; preparing then compiles none.
+#[test]
+fn a_model_warms_up_without_memory() {
+    let Some(host) = Host::open(true) else { return };
+    let frames = FrameModel::new(&host.gpu, Model::open("nuclei").unwrap());
+    let options = nuclei_options(64, requests());
+    frames.warm_up(&options).unwrap();
+    let compiled = host.gpu.pipelines_compiled();
+    assert!(compiled > 10 && frames.weight_bytes() == 0, "{compiled} kernels");
+    let mut frame = frames.prepare(&options).unwrap();
+    assert_eq!(host.gpu.pipelines_compiled(), compiled);
+    assert!(run(&host, &mut frame, 64).0.contains(&1));
+}

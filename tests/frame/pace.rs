@@ -21,6 +21,7 @@ fn pace() {
     let options = nuclei_options(SIZE, vec![OutputRequest::texture(FrameOutput::Mask)]);
     let mut frame = FrameModel::new(&host.gpu, Model::open("nuclei-unet3+").unwrap()).prepare(&options).unwrap();
     println!("the network alone: {:.1} ms", frame.measure().unwrap());
+    println!("in parts of at most about 2 ms: {:.1} ms", frame.divide(2.0).unwrap());
     let (input, ids) = (host.texture(F::R8Unorm, SIZE, SIZE, &blobs(SIZE, SIZE)), host.target(F::R8Uint, SIZE, SIZE));
     let targets = [OutputTarget::texture(&ids)];
     // When the device had finished each frame; the frame with the latest part of the network.

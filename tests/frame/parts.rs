@@ -29,31 +29,42 @@ fn parts_equal_the_whole() {
     assert!(e.contains("need the times of `measure`"), "{e}");
     let total = frame.measure().unwrap();
     assert!(total > 0.0 && total.is_finite());
-    for budget in [Budget::Dispatches(1), Budget::Dispatches(7), Budget::Milliseconds(total / 5.0), Budget::All] {
-        let (ids, p) = (host.target(F::R8Uint, w, h), host.target(F::R32Float, w, h));
-        let targets = [OutputTarget::texture(&ids), OutputTarget::texture(&p)];
-        frame.start(FrameInput::Texture(&input), &targets, roi).unwrap();
-        let (mut done, mut calls) = (0, 0);
-        loop {
-            let mut encoder = host.encoder();
-            let progress = frame.encode_some(&mut encoder, budget).unwrap();
-            host.submit(encoder);
-            assert!(progress.done > done && progress.done <= progress.of, "{progress:?}");
-            assert_eq!(frame.progress(), Some(progress));
-            (done, calls) = (progress.done, calls + 1);
-            if progress.finished() {
-                break;
-            }
-            // Results appear with the last part.
-            assert!(calls > 1 || host.read_texture(&ids).iter().all(|&id| id == 0));
+    let whole_dispatches = frame.plans().next().unwrap().dispatches.len();
+    for divided in [false, true] {
+        if divided {
+            let e = frame.divide(0.0).unwrap_err().to_string();
+            assert!(e.contains("more than 0"), "{e}");
+            let total = frame.divide(total / 100.0).unwrap();
+            assert!(total > 0.0 && total.is_finite());
+            let dispatches = frame.plans().next().unwrap().dispatches.len();
+            assert!(dispatches > whole_dispatches + 10, "{dispatches} dispatches of {whole_dispatches}");
         }
-        let expected = match budget {
-            Budget::All => 1..=1,
-            Budget::Dispatches(n) => done.div_ceil(n)..=done.div_ceil(n),
-            Budget::Milliseconds(_) => 3..=20,
-        };
-        assert!(expected.contains(&calls), "{budget:?}: {calls} calls");
-        assert!((host.read_texture(&ids), host.read_texture(&p)) == whole, "{budget:?}");
+        for budget in [Budget::Dispatches(1), Budget::Dispatches(7), Budget::Milliseconds(total / 5.0), Budget::All] {
+            let (ids, p) = (host.target(F::R8Uint, w, h), host.target(F::R32Float, w, h));
+            let targets = [OutputTarget::texture(&ids), OutputTarget::texture(&p)];
+            frame.start(FrameInput::Texture(&input), &targets, roi).unwrap();
+            let (mut done, mut calls) = (0, 0);
+            loop {
+                let mut encoder = host.encoder();
+                let progress = frame.encode_some(&mut encoder, budget).unwrap();
+                host.submit(encoder);
+                assert!(progress.done > done && progress.done <= progress.of, "{progress:?}");
+                assert_eq!(frame.progress(), Some(progress));
+                (done, calls) = (progress.done, calls + 1);
+                if progress.finished() {
+                    break;
+                }
+                // Results appear with the last part.
+                assert!(calls > 1 || host.read_texture(&ids).iter().all(|&id| id == 0));
+            }
+            let expected = match budget {
+                Budget::All => 1..=1,
+                Budget::Dispatches(n) => done.div_ceil(n)..=done.div_ceil(n),
+                Budget::Milliseconds(_) => 3..=20,
+            };
+            assert!(expected.contains(&calls), "{budget:?}: {calls} calls");
+            assert!((host.read_texture(&ids), host.read_texture(&p)) == whole, "{budget:?}");
+        }
     }
 }
 

@@ -75,8 +75,23 @@ fn encoded_steps_equal_submitted_ones() {
     let expected = reference(&host);
     assert_eq!(expected.0.len(), STEPS as usize);
     assert!(expected.0[4] < expected.0[0], "{:?}", expected.0);
-    for budget in [Budget::Dispatches(7), Budget::Dispatches(1), Budget::All] {
+    for (budget, divided) in [
+        (Budget::Dispatches(7), false),
+        (Budget::Dispatches(1), false),
+        (Budget::All, false),
+        (Budget::Dispatches(7), true),
+    ] {
         let (setup, mut trainer) = Setup::new(&host);
+        if divided {
+            let (before, total) = (trainer.plan().dispatches.len(), trainer.measure().unwrap());
+            trainer.divide(total / 1000.0).unwrap();
+            assert!(
+                trainer.plan().dispatches.len() > before + 10,
+                "{before} dispatches stay {}",
+                trainer.plan().dispatches.len()
+            );
+            assert!(trainer.divide(f64::NAN).is_err());
+        }
         let mut losses = Vec::new();
         let mut parts = 0;
         for step in 0..STEPS {
@@ -100,8 +115,8 @@ fn encoded_steps_equal_submitted_ones() {
             losses.push(loss);
         }
         assert_eq!(losses.iter().map(|l| l.batch).collect::<Vec<_>>(), (0..STEPS).collect::<Vec<_>>());
-        assert_eq!(losses.iter().map(|l| l.loss).collect::<Vec<_>>(), expected.0, "{budget:?}");
-        assert!(states(&trainer) == expected.1, "{budget:?}: another state");
+        assert_eq!(losses.iter().map(|l| l.loss).collect::<Vec<_>>(), expected.0, "{budget:?}, divided: {divided}");
+        assert!(states(&trainer) == expected.1, "{budget:?}, divided: {divided}: another state");
         let of = trainer.plan().dispatches.len();
         match budget {
             Budget::Dispatches(n) => assert_eq!(parts, STEPS as usize * of.div_ceil(n)),

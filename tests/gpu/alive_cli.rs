@@ -146,7 +146,10 @@ fn no_memory_left_is_said_and_leaves_no_half_a_file() {
             continue;
         }
         let line = r.stderr.lines().find(|l| l.starts_with("error: ")).unwrap();
-        assert!(line.contains("no memory left for allocating `") && line.contains(" MiB)"), "{k}: {line}");
+        assert!(
+            line.contains("no memory left for allocating `") && (line.contains("iB)") || line.contains(" bytes)")),
+            "{k}: {line}"
+        );
         assert!(line.ends_with("; what takes less: `--memory SIZE`"), "{k}: {line}");
         let left = contents(&f, &out);
         assert!(left.iter().all(|(name, _)| !name.contains("tmp")), "{k}: {left:?}");

@@ -6,6 +6,7 @@ mod async_core;
 mod cli;
 mod cli_errors;
 mod cli_speed;
+mod divided;
 mod eval;
 mod examples;
 mod faults;

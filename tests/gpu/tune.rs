@@ -166,3 +166,34 @@ fn pipelines_are_cached_on_disk() {
     }
     assert_eq!(files().len(), 1);
 }
+
+/// Kernels are compiled with an application's own pipeline cache, which is set once, before any is compiled.
+#[test]
+fn kernels_compile_with_the_pipeline_cache_of_the_application() {
+    use unet_wgpu::wgpu::{Features, PipelineCacheDescriptor};
+    use unet_wgpu::{DeviceChoice, Gpu};
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let [gpu, other] = [0, 1].map(|_| Gpu::new(&DeviceChoice::Auto).unwrap());
+    if !gpu.device().features().contains(Features::PIPELINE_CACHE) {
+        return;
+    }
+    let descriptor = PipelineCacheDescriptor { label: None, data: None, fallback: true };
+    // SAFETY: there is no data.
+    let cache = unsafe { gpu.device().create_pipeline_cache(&descriptor) };
+    gpu.use_pipeline_cache(cache.clone()).unwrap();
+    let twice = gpu.use_pipeline_cache(cache.clone()).unwrap_err().to_string();
+    assert!(twice.contains("is set already"), "{twice}");
+    gpu.set_compile_threads(1);
+    let plan = Plan::new(&network(&gpu), gpu.target()).unwrap();
+    let kernels: std::collections::BTreeSet<_> = plan.dispatches.iter().map(|d| d.kernel.clone()).collect();
+    gpu.compile(&kernels).unwrap();
+    assert_eq!(gpu.pipelines_compiled(), kernels.len());
+    let late = gpu.use_pipeline_cache(cache.clone()).unwrap_err().to_string();
+    assert!(late.contains("compiled already"), "{late}");
+    // The cache of another device is refused, so it is handed to the device.
+    other.use_pipeline_cache(cache).unwrap();
+    let foreign = other.compile(&kernels).unwrap_err().to_string();
+    assert!(foreign.contains("compiling kernel"), "{foreign}");
+}

@@ -80,7 +80,8 @@ pub(crate) struct Shown {
 pub(crate) fn prepare(egui: &RenderState, model: Model, size: u32, image: &egui::ColorImage) -> Result<Shown> {
     let gpu = Gpu::from_wgpu(egui.device.clone(), egui.queue.clone())?;
     let mut frame = FrameModel::new(&gpu, model).prepare(&frame_options(size)?)?;
-    let ms = frame.measure()?;
+    // No dispatch may take long, or it exceeds the budget.
+    let ms = frame.divide(2.0)?;
     let texture = |label, [width, height]: [u32; 2], usage| {
         egui.device.create_texture(&wgpu::TextureDescriptor {
             label: Some(label),
