@@ -31,7 +31,7 @@ step cargo fmt --check --manifest-path python/Cargo.toml
 step python3 scripts/check_dependencies.py
 step cargo clippy --all-targets -- -D warnings
 # Every feature alone: none may depend on another that it does not name.
-for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
+for feature in '' std-fs threads image-formats ome-zarr pytorch bioimage builtin-models vulkan-alias; do
     step cargo clippy --lib --no-default-features --features "$feature" -- -D warnings
 done
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
