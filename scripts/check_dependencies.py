@@ -16,6 +16,8 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = [".", "capi", "python"]
+# Of the application, versions are those that egui and its systems ask for.
+APPLICATIONS = ["studio"]
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
 
@@ -72,7 +74,7 @@ def main():
     exceptions = {e["crate"]: set(e["allow"]) for e in deny["licenses"]["exceptions"]}
     skipped = {tuple(s["crate"].split("@")) for s in deny["bans"]["skip"]}
     problems, used, count = [], set(), 0
-    for package in PACKAGES:
+    for package in PACKAGES + APPLICATIONS:
         line = ["cargo", "metadata", "--format-version", "1", "--locked"]
         done = subprocess.run(line, cwd=ROOT / package, capture_output=True, text=True)
         if done.returncode != 0:
@@ -85,7 +87,8 @@ def main():
                 problems.append(f"{package}: {name} comes from {p['source']}")
             if licence is None or not permitted(licence, allowed | exceptions.get(name, set())):
                 problems.append(f"{package}: {name} {version} has the licence {licence}")
-            versions.setdefault(name, set()).add(version)
+            if package in PACKAGES:
+                versions.setdefault(name, set()).add(version)
         for name, several in versions.items():
             extra = sorted(v for v in several if (name, v) not in skipped)
             if len(several) > 1:
@@ -95,7 +98,7 @@ def main():
     problems += [f"deny.toml skips {name} {version}, which no longer occurs twice" for name, version in sorted(skipped - used)]
     if problems:
         sys.exit("\n".join(problems))
-    print(f"{count} packages of {', '.join(PACKAGES)}: licences, versions and sources are as deny.toml says")
+    print(f"{count} packages of {', '.join(PACKAGES + APPLICATIONS)}: licences, versions and sources are as deny.toml says")
     if shutil.which("cargo-deny"):
         subprocess.run(["cargo", "deny", "check", "advisories"], cwd=ROOT, check=True)
     else:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU, in a browser, in windows, of the
-# C interface and from Python.
+# application, of the C interface and from Python.
 #
 #     sh scripts/test.sh
 #
@@ -31,7 +31,7 @@ step cargo fmt --check --manifest-path python/Cargo.toml
 step python3 scripts/check_dependencies.py
 step cargo clippy --all-targets -- -D warnings
 # Every feature alone: none may depend on another that it does not name.
-for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
+for feature in '' std-fs threads image-formats ome-zarr pytorch bioimage builtin-models vulkan-alias; do
     step cargo clippy --lib --no-default-features --features "$feature" -- -D warnings
 done
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
@@ -41,6 +41,8 @@ step sh scripts/test_web.sh > target/test_web.log || { cat target/test_web.log; 
 cat target/test_web.log
 step sh scripts/test_window.sh > target/test_window.log || { cat target/test_window.log; exit 1; }
 cat target/test_window.log
+step sh scripts/test_studio.sh > target/test_studio.log || { cat target/test_studio.log; exit 1; }
+cat target/test_studio.log
 step sh scripts/test_capi.sh > target/test_capi.log || { cat target/test_capi.log; exit 1; }
 cat target/test_capi.log
 # The same for what cannot be downloaded.
@@ -49,5 +51,6 @@ cat target/test_python.log
 printf '== all good\n' >&2
 sed -n '$s/^skipped: /== but the browser was skipped: /p' target/test_web.log >&2
 sed -n '$s/^skipped: /== but of the windows was skipped: /p' target/test_window.log >&2
+sed -n '$s/^skipped: /== but of the application was skipped: /p' target/test_studio.log >&2
 sed -n '$s/^skipped: /== but the Python package was skipped: /p' target/test_python.log >&2
 sed -n '$s/^skipped: /== but of the C interface was skipped: /p' target/test_capi.log >&2

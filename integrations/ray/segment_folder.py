@@ -3,15 +3,17 @@
     pip install ./python 'ray[data]'
     python integrations/ray/segment_folder.py IMAGES RESULTS --workers 8 --gpus 1
 
-For every image RESULTS gets `<stem>_labels.npy`, the instance of every pixel (int32), and `<stem>_objects.csv`, its table. They are
-written completely or not at all, so a worker that dies leaves no half result: Ray starts another, which takes over its images. Run
-again, the script leaves out images whose results exist. `summary.csv` has a row per image of this run.
+For every image, and every image of an OME-Zarr plate, RESULTS gets `<stem>_labels.tif`, the instance of every pixel, and
+`<stem>_objects.csv`, its table: the files of `unet segment --save labels,csv`, byte for byte. They are written completely or not at
+all, so a worker that dies leaves no half result: Ray starts another, which takes over its images. Run again, the script leaves out
+images whose results exist. `summary.csv` has a row per image of this run.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import sys
 from collections import Counter
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".jp2", ".npy"}
+SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".jp2", ".npy", ".zarr"}
 #: Results of this script and of `unet segment`, which are no images.
 RESULTS = ("_labels", "_mask", "_overlay", "_prob", "_contours")
 
@@ -28,11 +30,38 @@ RESULTS = ("_labels", "_mask", "_overlay", "_prob", "_contours")
 def images_of(folder: Path) -> list[Path]:
     """The images of a folder, sorted."""
     found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-    return sorted(p for p in found if not p.stem.endswith(RESULTS))
+    found = sorted(p for p in found if not p.stem.removesuffix(".ome").endswith(RESULTS))
+    return [image for path in found for image in (fields_of(path) if path.suffix.lower() == ".zarr" else [path])]
+
+
+def fields_of(folder: Path) -> list[Path]:
+    """The images of an OME-Zarr plate; an image itself."""
+
+    def described(group: Path) -> Any:
+        old, new = group / ".zattrs", group / "zarr.json"
+        if not new.exists():
+            return json.loads(old.read_text(encoding="utf-8")) if old.exists() else {}
+        return json.loads(new.read_text(encoding="utf-8")).get("attributes", {}).get("ome", {})
+
+    plate = described(folder).get("plate")
+    if plate is None:
+        return [folder]
+    wells = [folder / well["path"] for well in plate["wells"]]
+    return [well / field["path"] for well in wells for field in described(well)["well"]["images"]]
+
+
+def stem_of(path: Path) -> str:
+    """What results are named after: `plate_A_1_0` for `plate.zarr/A/1/0`, as the program does."""
+    plate = next((p for p in path.parents if p.suffix.lower() == ".zarr"), None)
+    return path.stem if plate is None else "_".join([plate.stem, *path.relative_to(plate).parts])
 
 
 def outputs(path: Path, out: Path) -> tuple[Path, Path]:
-    return out / f"{path.stem}_labels.npy", out / f"{path.stem}_objects.csv"
+    return out / f"{stem_of(path)}_labels.tif", out / f"{stem_of(path)}_objects.csv"
+
+
+def name_of(path: Path) -> str:
+    return path.name if path.suffix else stem_of(path)
 
 
 class Segmenter:
@@ -59,17 +88,12 @@ class Segmenter:
             raise
         except unet_wgpu.UnetError as error:
             # One bad image must not stop the rest.
-            return {"image": path.name, "instances": -1, "error": str(error)}
+            return {"image": name_of(path), "instances": -1, "error": str(error)}
         labels, table = outputs(path, self.out)
-        columns = result.table()
-        with Whole(table, "w") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(c.tolist() for c in columns.values())))
+        result.save(table)
         # Last: it marks the image as done.
-        with Whole(labels, "wb") as file:
-            np.save(file, result.labels)
-        return {"image": path.name, "instances": result.count, "error": ""}
+        result.save(labels)
+        return {"image": name_of(path), "instances": result.count, "error": ""}
 
 
 class Whole:
@@ -107,9 +131,9 @@ def main() -> int:
     images, out = images_of(given.images.resolve()), given.results.resolve()
     if not images:
         parser.error(f"no images in {given.images}")
-    doubled = [stem for stem, n in Counter(p.stem for p in images).items() if n > 1]
+    doubled = [stem for stem, n in Counter(stem_of(p) for p in images).items() if n > 1]
     if doubled:
-        parser.error(f"two images would both be written as {doubled[0]}_labels.npy; use folders of their own")
+        parser.error(f"two images would both be written as {doubled[0]}_labels.tif; use folders of their own")
     out.mkdir(parents=True, exist_ok=True)
     left = [p for p in images if not all(f.exists() for f in outputs(p, out))]
     if len(left) < len(images):

@@ -6,7 +6,11 @@ use numpy::ndarray::{Array2, Array3};
 use numpy::{Element, IntoPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use unet_wgpu::low_level::infer::{Ids, Instance, Instances, Streamed};
+use unet_wgpu::low_level::infer::{
+    Calibration, Coordinates, Ids, Instance, Instances, ResultSink, Streamed, Writer, instances::InstanceSource,
+    write_instances,
+};
+use unet_wgpu::{Error, Result};
 
 use crate::error::{bug, text};
 use crate::sink::Collected;
@@ -18,6 +22,16 @@ pub(crate) struct Segmented {
     pub(crate) run: Streamed,
     /// Micrometres across and down, if the file gives them.
     pub(crate) pixel_size: Option<[f64; 2]>,
+    pub(crate) origin: Origin,
+}
+
+/// Where the image comes from, as files of instances say.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// Name of the file; empty for an array.
+    pub(crate) name: String,
+    pub(crate) page: usize,
+    pub(crate) calibration: Calibration,
 }
 
 /// A segmented image as arrays.
@@ -52,11 +66,12 @@ pub(crate) struct Results {
 pub(crate) struct Measured {
     instances: Arc<Mutex<Option<Instances>>>,
     channels: usize,
+    source: InstanceSource,
 }
 
 impl Results {
     pub(crate) fn new(py: Python<'_>, segmented: Segmented) -> PyResult<Self> {
-        let Segmented { collected, run, pixel_size } = segmented;
+        let Segmented { collected, run, pixel_size, origin } = segmented;
         let Collected { info, ids, probabilities, instances } = collected;
         let size = [info.height, info.width];
         let mask = match ids {
@@ -67,6 +82,9 @@ impl Results {
             let planes = Array3::from_shape_vec((info.planes, info.height, info.width), p);
             planes.map(|p| p.into_pyarray(py).into_any().unbind()).map_err(|e| bug(&e.to_string()))
         });
+        let Origin { name: image, page, calibration } = origin;
+        let classes = info.classes.clone();
+        let source = InstanceSource { image, classes, calibration, coordinates: Coordinates::Pixel, page };
         let (instances, labels) = instances.unzip();
         let left_whole = instances.as_ref().map(|i| i.left_whole().to_vec()).unwrap_or_default();
         Ok(Self {
@@ -84,7 +102,7 @@ impl Results {
             pixel_size,
             scale: run.scale,
             diameter: run.diameter,
-            instances: Measured { instances: Arc::new(Mutex::new(instances)), channels: info.channels },
+            instances: Measured { instances: Arc::new(Mutex::new(instances)), channels: info.channels, source },
         })
     }
 }
@@ -166,6 +184,22 @@ impl Columns {
 
 #[pymethods]
 impl Measured {
+    /// Writes the instances as the program does with `--save KIND`. False if instances were not requested.
+    fn save(&self, py: Python<'_>, path: String, kind: String) -> PyResult<bool> {
+        let (instances, source) = (self.instances.clone(), self.source.clone());
+        work::run(py, Observer::None, move |_| {
+            let mut instances = instances.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(instances) = &mut *instances else { return Ok(false) };
+            let unknown = || Error::invalid(format!("kind `{kind}`"), "is no kind of file of instances");
+            let writer = <dyn Writer>::named(&kind).filter(|w| w.finds_instances()).ok_or_else(unknown)?;
+            let ResultSink::Instances(writer) = writer.sink(path.as_str().into(), &source.calibration)? else {
+                return Err(unknown());
+            };
+            write_instances(path.as_str(), writer, instances, &source)?;
+            Result::Ok(true)
+        })
+    }
+
     /// Measures the instances: a dict of arrays of one value per instance. `None` if instances were not requested.
     #[pyo3(signature = (pixel_size))]
     fn table<'py>(&self, py: Python<'py>, pixel_size: Option<[f64; 2]>) -> PyResult<Option<Bound<'py, PyDict>>> {

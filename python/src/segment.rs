@@ -1,11 +1,12 @@
 //! Segmentation of one image.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use serde_json::Value;
 use unet_wgpu::low_level::infer::{
-    Ensemble, InstanceSettings, OpenOptions, SegmentOptions, calibration_of, check_channels,
+    Calibration, Ensemble, InstanceSettings, OpenOptions, SegmentOptions, calibration_of, check_channels,
 };
 use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu::{Error, Result};
@@ -13,7 +14,7 @@ use unet_wgpu::{Error, Result};
 use crate::array::Input;
 use crate::device;
 use crate::model::Model;
-use crate::results::{Results, Segmented};
+use crate::results::{Origin, Results, Segmented};
 use crate::scale::{ScaleArgs, short};
 use crate::sink::Collector;
 use crate::work::{self, Observer};
@@ -96,16 +97,23 @@ impl Segmenter {
             let mut segmenter = lock(&segmenter);
             // It may have taken a while until another thread was done.
             progress.report(0.0)?;
-            let pixel_size = match &path {
-                Some(path) => calibration_of(path.as_str(), &read, scale.pixel_size())?.pixel.map(|p| [p.x, p.y]),
-                None => scale.pixel_size(),
+            let calibration = match &path {
+                Some(path) => calibration_of(path.as_str(), &read, scale.pixel_size())?,
+                None => match scale.pixel_size() {
+                    Some([x, y]) => Calibration::default().with_pixel_size(x, y),
+                    None => Calibration::default(),
+                },
             };
+            let pixel_size = calibration.pixel.as_ref().map(|p| [p.x, p.y]);
+            let name = path.as_ref().and_then(|path| Path::new(path).file_name());
+            let name = name.unwrap_or_default().to_string_lossy().into_owned();
+            let origin = Origin { name, page: read.page, calibration };
             let trained = segmenter.model().metadata.scale;
             let options = options.with_scale(scale.of(pixel_size.map(|size| size.map(short)), trained)?);
             let request = Request { options, instances: settings, probability };
             let result = request.run(&mut segmenter, input, |fraction| progress.report(fraction));
             let segmented = result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
-            Ok(Segmented { pixel_size, ..segmented })
+            Ok(Segmented { pixel_size, origin, ..segmented })
         });
         // What reading raised is the reason, if anything was.
         let cause = raised.and_then(|r| r.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -141,7 +149,7 @@ impl Request {
         let run = segmenter.segment_to(&mut *source, &self.options, vec![Box::new(collector)], progress)?;
         let collected = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let collected = collected.ok_or_else(|| Error::invalid("segmenter", "returned no result"))?;
-        Ok(Segmented { collected, run, pixel_size: None })
+        Ok(Segmented { collected, run, pixel_size: None, origin: Origin::default() })
     }
 }
 

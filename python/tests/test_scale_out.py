@@ -1,12 +1,14 @@
 """integrations/ray and integrations/dask: several workers on a folder, one of which is killed."""
 
 import csv
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def run(script, folder, out, *arguments, name=None):
     try:
         while name and killed is None and process.poll() is None and time.monotonic() < end:
             # Looking at all processes takes time that the workers need.
-            workers = processes(marker, name) if len(list(out.glob("[0-9]*_labels.npy"))) >= 2 else []
+            workers = processes(marker, name) if len(list(out.glob("[0-9]*_labels.*"))) >= 2 else []
             if len(workers) >= 3:
                 killed = workers[0]
                 os.kill(killed, signal.SIGKILL)
@@ -65,13 +67,16 @@ def run(script, folder, out, *arguments, name=None):
 
 
 def check(program, folder, out, whole):
-    program("segment", folder, "-o", whole, "--save", "labels")
+    program("segment", folder, "-o", whole, "--save", "labels,csv")
     for i in range(IMAGES):
         expected = read_image(whole / f"{i:02}_labels.tif")
+        if (out / f"{i:02}_labels.tif").exists():
+            assert (out / f"{i:02}_labels.tif").read_bytes() == (whole / f"{i:02}_labels.tif").read_bytes()
+            assert (out / f"{i:02}_objects.csv").read_bytes() == (whole / f"{i:02}_objects.csv").read_bytes()
+            continue
         found = np.load(out / f"{i:02}_labels.npy")
         assert found.dtype == np.int32 and found.max() > 0
         np.testing.assert_array_equal(found, expected)
-    
 
 
 
@@ -90,11 +95,21 @@ def test_ray(program, folder, tmp_path):
     assert not any(r["error"] for r in rows)
     check(program, folder, out, tmp_path / "whole")
     # Again: what exists is left out, a bad image is an error of its own.
-    (out / "03_labels.npy").unlink()
+    (out / "03_labels.tif").unlink()
     (folder / "bad.npy").write_bytes(b"no image")
     code, _, stderr, _ = run("ray/segment_folder.py", folder, out, *arguments)
     assert code == 1 and "error: bad.npy" in stderr and f"{IMAGES - 1} of {IMAGES + 1} images are left out" in stderr, stderr
-    assert np.load(out / "03_labels.npy").max() > 0
+    assert read_image(out / "03_labels.tif").max() > 0
+
+
+def test_images_of_plates(tmp_path):
+    spec = importlib.util.spec_from_file_location("ray_folder", ROOT / "integrations" / "ray" / "segment_folder.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with zipfile.ZipFile(ROOT / "assets" / "fixtures" / "zarr.zip") as archive:
+        archive.extractall(tmp_path)
+    found = [script.stem_of(p) for p in script.images_of(tmp_path) if "v2" not in str(p) and "v3" not in str(p)]
+    assert found == ["levels_04", "levels_05", "plate_A_1_0", "plate_A_1_1", "plate_B_2_0"]
 
 
 @pytest.mark.slow

@@ -246,6 +246,13 @@ impl<'a> Report<'a> {
                 let stated: Vec<String> = diameter.into_iter().chain(pixel).collect();
                 let _ = writeln!(t, "trained on    {}", stated.join(", "));
             }
+            if let Some(recipe) = &m.metadata.recipe {
+                let of = |key: &str| recipe.get(key).map(Value::to_string).unwrap_or_default();
+                let (steps, batch, crop, seed) = (of("steps"), of("batch"), of("crop"), of("seed"));
+                let recipe =
+                    format!("{steps} steps of {batch} crops of {crop}x{crop}, seed {seed}; --json has all of it");
+                let _ = writeln!(t, "recipe        {recipe}");
+            }
         }
         let rule = a.size_rule();
         let _ = match a.fixed_size() {
@@ -315,6 +322,7 @@ impl<'a> Report<'a> {
             "target": self.model.and_then(|m| m.metadata.target).map(|t| t.to_string()),
             "instances": self.model.and_then(|m| m.metadata.instances.as_ref()),
             "scale": self.model.and_then(|m| m.metadata.scale),
+            "recipe": self.model.and_then(|m| m.metadata.recipe.as_ref()),
             "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
             "cannot_segment": a.unfit(),
             "receptive_field": self.field.as_ref().ok(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
     Calibration, ImageFacts, OpenOptions, PageFacts, PixelSize, PixelSizeSource, Sample, SourceInfo, describe_image,
-    image_format, open_image,
+    image_format, is_zarr, open_image,
 };
 
 /// Groups of pages that are listed; further pages are only counted.
@@ -18,6 +18,9 @@ const SHOWN: usize = 8;
 
 /// Whether a file starts as an image does.
 pub(super) fn is_image(path: &Path) -> bool {
+    if is_zarr(path) {
+        return true;
+    }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|f| f.take(12).read_to_end(&mut head));
     path.is_file() && read.is_ok() && image_format(&head).is_some()
@@ -33,6 +36,7 @@ pub(super) fn run(path: &Path, as_json: bool) -> Result<()> {
 fn source(size: &PixelSize) -> String {
     match &size.source {
         PixelSizeSource::Ome => "OME-XML".into(),
+        PixelSizeSource::OmeZarr => "OME-Zarr's scale".into(),
         PixelSizeSource::ImageJ { unit } => format!("ImageJ's description, unit {unit}"),
         PixelSizeSource::Aperio => "Aperio's description".into(),
         PixelSizeSource::Tiff => "its resolution tags".into(),

@@ -32,6 +32,7 @@ mod segment_group;
 mod selftest;
 mod shaders;
 mod shard;
+mod studio;
 mod tensors;
 mod train;
 mod tune;
@@ -93,6 +94,8 @@ enum Command {
     Devices(devices::Devices),
     /// Examine this machine: device, driver, speed, limits, a self-test; and say what would make it faster
     Doctor(doctor::Doctor),
+    /// Start the application: see what a network finds, correct it, train on it
+    Studio(studio::Studio),
     /// Check every kernel of a device against the CPU reference, and against fixtures
     Selftest(selftest::Selftest),
     /// Write the WGSL of every kernel, for tools that read shaders
@@ -140,7 +143,7 @@ impl Cli {
             Segment(_) | Train(_) | Eval(_) | Run(_) | Bench(_) | Tune(_) | Doctor(_) | Selftest(_) => {
                 Measuring::Missing
             }
-            Inspect(_) | Convert(_) | Devices(_) | Shaders(_) | MeasureVectors(_) => Measuring::Stored,
+            Inspect(_) | Convert(_) | Devices(_) | Shaders(_) | Studio(_) | MeasureVectors(_) => Measuring::Stored,
         }
     }
 }
@@ -266,6 +269,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Convert(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Doctor(c) => c.run(&cli.common),
+        Command::Studio(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
         Command::Shaders(c) => c.run(&cli.common),
         Command::MeasureVectors(c) => c.run(&cli.common),

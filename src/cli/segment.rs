@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::low_level::infer::{
     Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
-    expand_inputs_and_skipped, is_own_result, output_path, page_count,
+    expand_inputs_and_skipped, has_labels, is_own_result, labels_folder, name_for_results, output_path, page_count,
 };
 use unet_wgpu::low_level::weights::{InstanceTarget, ModelMetadata, Normalisation, builtin};
 use unet_wgpu::{Error, Result};
@@ -47,16 +47,17 @@ Examples:
                                                  resized so that instances are as large as those that the model was trained on
   unet segment slide.svs --level 1 --save labels,csv
                                                  a pyramid's first smaller copy; sizes in micrometres if the file gives them
+  unet segment plate.ome.zarr --save ome-zarr    labels into the folder `labels` of every image of the plate
   unet segment field.tif --save geojson --coordinates world
                                                  outlines in the coordinates of a GeoTIFF, for QGIS
   unet segment bands.tif --pages-as-channels -m field.onnx
                                                  every page is a channel of one image
 
 Images: PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF and BigTIFF (integers and floats of any size, strips and tiles;
-OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float); grey, RGB, any number of channels; any size. RGB becomes grey by
+OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float), OME-Zarr (images, plates, wells); grey, RGB, any number of channels; any size. RGB becomes grey by
 luminance, grey becomes RGB by repetition; any other mismatch between a file's channels and the network's is an error unless
---channels selects channels. Large images are cut into tiles; the joined result equals one run on the whole image. TIFF and
-NPY are read in windows and results are written in strips; other formats are decoded into memory first.
+--channels selects channels. Large images are cut into tiles; the joined result equals one run on the whole image. TIFF,
+NPY and OME-Zarr are read in windows and results are written in strips; other formats are decoded into memory first.
 
 The model's file says how instances are found; options override it. Instances are numbered from 1 in the order of their first
 pixels, row by row, alike in all files. Outlines (geojson, coco, rois) run along pixel edges; the centre of pixel (0, 0) is at
@@ -103,10 +104,10 @@ pub(super) struct Segment {
     blend: Blend,
     #[command(flatten)]
     read: ReadArgs,
-    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a separate image [default: 0]
+    /// Page of a TIFF file, or plane of a stack (also of OME-Zarr), counted from 0; `all` segments each as a separate image [default: 0]
     #[arg(long, value_name = "N|all", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
-    /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, each further level a smaller copy;
+    /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF, OME-Zarr): 0 is the full size, each further level a smaller copy;
     /// `unet inspect IMAGE` lists them
     #[arg(long, default_value = "0", value_name = "N")]
     level: usize,
@@ -208,7 +209,11 @@ impl Segment {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        outputs(&jobs).iter().try_for_each(check_writable)?;
+        jobs.iter().flat_map(|j| &j.outputs).try_for_each(|(save, path)| match save.is_folder() {
+            // It takes the place of an older one.
+            true if path.is_dir() => check_writable(path.with_extension("tmp")),
+            _ => check_writable(path),
+        })?;
         if !self.overwrite {
             jobs.iter().filter(|j| !self.skips(j)).try_for_each(check_own)?;
         }
@@ -315,7 +320,8 @@ impl Segment {
     }
 
     fn skips(&self, job: &Job) -> bool {
-        self.skip_existing && job.outputs.iter().all(|p| p.1.is_file())
+        let exists = |(save, path): &(Save, PathBuf)| if save.is_folder() { has_labels(path) } else { path.is_file() };
+        self.skip_existing && job.outputs.iter().all(exists)
     }
 
     /// The images of all files, one per page, with the paths of their results.
@@ -331,22 +337,28 @@ impl Segment {
                 },
             }
         }
-        let several = pages.len() > 1 || self.inputs.first().is_some_and(|i| Path::new(i).is_dir());
+        // A folder of images, not one that is an image.
+        let folder = |i: &String| Path::new(i).is_dir() && inputs.first().is_none_or(|one| one != Path::new(i));
+        let several = pages.len() > 1 || self.inputs.first().is_some_and(folder);
         let out = self.out.as_deref();
         let job = |(input, page, number): (&'a PathBuf, usize, Option<usize>)| {
-            let named = match (number, input.file_stem()) {
+            let named = name_for_results(input);
+            let named = match (number, named.file_stem()) {
                 (Some(number), Some(stem)) => {
                     let mut name = stem.to_os_string();
                     name.push(format!("_page{number}"));
-                    if let Some(extension) = input.extension() {
+                    if let Some(extension) = named.extension() {
                         name.push(".");
                         name.push(extension);
                     }
-                    input.with_file_name(name)
+                    named.with_file_name(name)
                 }
-                _ => input.clone(),
+                _ => named,
             };
-            let path = |s: &Save| Ok((*s, output_path(out, &named, s.suffix(), s.extension(out), several)?));
+            let path = |s: &Save| match s.is_folder() {
+                true => Ok((*s, labels_folder(out, input, &named, number, several)?)),
+                false => Ok((*s, output_path(out, &named, s.suffix(), s.extension(out), several)?)),
+            };
             Ok(Job { input, page, outputs: save.iter().map(path).collect::<Result<_>>()? })
         };
         pages.into_iter().map(job).collect()
@@ -356,7 +368,7 @@ impl Segment {
 /// Fails if a result would replace a file that is none of ours.
 fn check_own(job: &Job) -> Result<()> {
     for (_, path) in &job.outputs {
-        if path.is_file() && !is_own_result(path)? {
+        if (path.is_file() || path.is_dir()) && !is_own_result(path)? {
             return Err(Error::file(path, "exists and is no result of this program; --overwrite replaces it"));
         }
     }

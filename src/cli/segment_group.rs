@@ -148,10 +148,14 @@ impl Work<'_> {
         if !files.is_empty() || overlay.is_some() {
             // Temporary files lie beside results.
             let result = files.first().map(|f| &f.1).or(overlay);
+            let folder = result.and_then(|f| f.parent()).filter(|p| !p.as_os_str().is_empty());
+            // A missing folder `labels` is not made for them.
+            let in_folder = files.first().is_some_and(|f| f.0.is_folder());
             let folder =
-                result.and_then(|f| f.parent()).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                folder.and_then(|f| f.ancestors().find(|f| !in_folder || f.is_dir())).unwrap_or(Path::new("."));
             let options = self.instances.clone().with_scratch(folder.to_path_buf());
-            let mut sink = instances::sink(options, job.input, files, (calibration, self.coordinates))?;
+            let sink = instances::sink(options, job.input, files, (calibration, self.coordinates))?;
+            let mut sink = sink.with_page(job.page);
             if let Some(path) = overlay {
                 sink = sink.with_overlay(path);
             }
@@ -229,7 +233,8 @@ impl Work<'_> {
                 files.join(", ")
             ));
         }
-        let named = |(s, p): &(Save, PathBuf)| (s.suffix().to_string(), json!(p.to_string_lossy()));
+        let key = |s: Save| if s.is_folder() { s.name() } else { s.suffix() };
+        let named = |(s, p): &(Save, PathBuf)| (key(*s).to_string(), json!(p.to_string_lossy()));
         let line = json!({
             // Serialising a path that is not UTF-8 would panic.
             "input": input.to_string_lossy(),

@@ -42,6 +42,7 @@ use std::time::Duration;
 pub struct Gpu {
     inner: Arc<Inner>,
     target: Arc<Target>,
+    pace: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl Gpu {
             });
         }
         let inner = Inner::new(device, queue, info);
-        Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
+        Ok(Self { inner: Arc::new(inner), target: Arc::new(target), pace: None })
     }
 
     /// The device.
@@ -238,6 +239,19 @@ impl Gpu {
     pub fn set_wait_limit(&self, limit: Duration) {
         let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.inner.wait_limit.store(ms, Ordering::Relaxed);
+    }
+
+    /// The same device, for work beside an application that draws on it, from another thread: runs and training steps are
+    /// submitted in parts that take about so long, each waited for before the next. The results are the same bytes.
+    /// `None` is the default, in which the device always has work.
+    #[must_use]
+    pub fn with_pace(&self, pace: Option<Duration>) -> Self {
+        Self { pace, ..self.clone() }
+    }
+
+    /// The time that a part of a run takes, about; `None` without [`Self::with_pace`].
+    pub fn pace(&self) -> Option<Duration> {
+        self.pace
     }
 
     /// What a cache file must match: adapter, driver, backend and version of this crate.

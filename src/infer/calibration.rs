@@ -9,6 +9,8 @@ pub use geo::{Affine, Georeference};
 pub enum PixelSizeSource {
     /// OME-XML's `PhysicalSizeX`.
     Ome,
+    /// OME-Zarr's `coordinateTransformations`.
+    OmeZarr,
     /// ImageJ's description; its unit as written there.
     ImageJ {
         /// `micron`, `um`, `mm`...

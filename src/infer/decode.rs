@@ -16,6 +16,8 @@ mod refused;
 mod shaped;
 mod tag;
 mod tiff;
+#[cfg(feature = "ome-zarr")]
+pub(super) mod zarr;
 
 pub(super) use calibrate::calibration;
 pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
@@ -78,6 +80,11 @@ impl Image {
 
 /// Refuses to read the whole of an image that a file of this size cannot hold.
 pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()> {
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = zarr::folder(input) {
+        let info = source.info();
+        return zarr::check_whole(folder, info.row_bytes().saturating_mul(info.height as u64));
+    }
     let ((_, bytes), info) = (input.open()?, source.info());
     let file = FileSource { input: input.clone(), bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
     file.as_source().check_bytes(info.row_bytes().saturating_mul(info.height as u64))
@@ -121,8 +128,12 @@ pub(super) fn open_source(
 }
 
 /// Number of pages. TIFF: images that are not reduced copies of others; OME-TIFF and ImageJ stacks: every z plane and
-/// time; other formats: 1.
+/// time, and so of OME-Zarr; other formats: 1.
 pub(super) fn pages_of(input: &Input) -> Result<usize> {
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = zarr::folder(input) {
+        return zarr::pages(folder);
+    }
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match Decoder::of_head(&head) {
         Some(Decoder::Tiff) => {
@@ -151,6 +162,10 @@ fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)
 
 /// Opens a file; also returns its orientation.
 pub(super) fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = zarr::folder(input) {
+        return Ok((Decoded::Windows(zarr::open(folder, bounds, page, level)?), Orientation::default()));
+    }
     let path = input.name();
     let (file, mut reader, head) = begin(input, bounds)?;
     let source = file.as_source();
@@ -208,7 +223,7 @@ fn whole(source: &Source, reader: Reader, decoder: Decoder) -> Result<Image> {
             source.decode("PNM", decoder)
         }
         Decoder::Jpeg2000 => jp2::decode(source, &source.all_bytes(reader)?),
-        Decoder::Tiff | Decoder::Npy => Err(source.error("is read by windows, not as a whole")),
+        Decoder::Tiff | Decoder::Npy | Decoder::Zarr => Err(source.error("is read by windows, not as a whole")),
     }
 }
 

@@ -51,12 +51,16 @@ pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use decode::orientation_of;
+#[cfg(feature = "ome-zarr")]
+pub use decode::zarr::is_zarr;
 #[cfg(feature = "image-formats")]
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
+#[cfg(feature = "ome-zarr")]
+pub use instance_files::{has_labels, labels_folder};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use instances::median_diameter;
 pub use instances::{
@@ -80,7 +84,9 @@ pub use output::{
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use own_result::is_own_result;
 #[cfg(feature = "std-fs")]
-pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path};
+pub use paths::{
+    check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, name_for_results, output_path,
+};
 pub use resample::MAX_SCALE;
 pub use scale::Scale;
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};

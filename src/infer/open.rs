@@ -17,7 +17,7 @@ use crate::infer::orient::Orientation;
 use crate::io::Input;
 
 impl Image {
-    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
+    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file, or an OME-Zarr folder, of at most [`MAX_PIXELS`] pixels.
     ///
     /// The format is found from the content. Samples are 8 or 16-bit integers or 32-bit floats (TIFF, NPY), grey or
     /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes

@@ -11,12 +11,23 @@ use crate::error::{Error, Result};
 /// Longer than what stands before the first pixel of our PNG files: a palette and the text.
 const HEAD: u64 = 4096;
 
-/// Whether the file is a result of this program.
+#[cfg(feature = "ome-zarr")]
+use super::instance_files::is_own_zarr as is_own_folder;
+
+#[cfg(not(feature = "ome-zarr"))]
+fn is_own_folder(_: &Path) -> bool {
+    false
+}
+
+/// Whether the file, or the folder, is a result of this program.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn is_own_result(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
+    if path.is_dir() {
+        return Ok(is_own_folder(path));
+    }
     let wrong = |e| Error::io(path, e);
     let mut file = File::open(path).map_err(wrong)?;
     let mut head = Vec::new();

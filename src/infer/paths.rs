@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobBuilder;
 use ignore::WalkBuilder;
 
+#[cfg(feature = "ome-zarr")]
+use super::decode::zarr;
 use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 use crate::io::image_formats::readable_extensions;
@@ -15,7 +17,8 @@ const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
 
 /// The images that arguments refer to, in order and without duplicates.
 ///
-/// An argument is a file, a folder (its images, sorted by name, without subfolders) or a glob such as `*.png` or
+/// An argument is a file, a folder (its images, sorted by name, without subfolders), an OME-Zarr folder (an image, or the images of
+/// a plate, a well or several series) or a glob such as `*.png` or
 /// `runs/**/t?.tif` for shells that do not expand it. Folders and globs skip hidden files, files without an image
 /// extension, and results of this program (`x_mask.png`).
 pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
@@ -27,8 +30,10 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
     let (mut paths, mut seen, mut skipped) = (Vec::new(), HashSet::new(), Vec::new());
     for arg in args {
         let path = Path::new(arg.as_ref());
-        let found = if path.is_dir() {
-            let found = walk(path, Some(1), is_image_name)?;
+        let found = if let Some(found) = images_of_zarr(path) {
+            found?
+        } else if path.is_dir() {
+            let found = each_image(walk(path, Some(1), is_image_name)?);
             let left: Vec<Skipped> = left_out(path)?.of(arg.as_ref()).collect();
             if found.is_empty() {
                 let left = left.first().map_or(String::new(), |s| format!(": {}", s.text()));
@@ -62,6 +67,7 @@ fn left_out(folder: &Path) -> Result<Tally> {
         match path.is_dir() {
             // Hidden folders belong to programs and are not reported.
             true if hidden => {}
+            true if is_image_file(&path) && is_image_folder(&path) => tally_file(&mut tally, &path, &name),
             true => tally.add(SkipReason::Folder, &name),
             false if hidden => tally.add(SkipReason::Hidden, &name),
             false => tally_file(&mut tally, &path, &name),
@@ -110,7 +116,7 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
             if matches && path.is_file() {
                 tally_file(&mut tally, path, inner);
             }
-            matches && is_image_name(path)
+            matches && (is_image_name(path) || is_field(path))
         })?
     } else {
         Vec::new()
@@ -122,7 +128,7 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     let plain = |p: PathBuf| {
         if base.as_os_str().is_empty() { p.strip_prefix(".").map(Path::to_path_buf).unwrap_or(p) } else { p }
     };
-    Ok((found.into_iter().map(plain).collect(), tally))
+    Ok((each_image(found.into_iter().map(plain).collect()), tally))
 }
 
 /// The images in a folder and its subfolders, sorted, including those named like our own results.
@@ -130,17 +136,78 @@ pub(crate) fn all_images(folder: &Path) -> Result<Vec<PathBuf>> {
     walk(folder, None, is_image_file)
 }
 
-/// The files under a folder that `requested` accepts, sorted.
+/// The images of an OME-Zarr folder; `None` for anything else.
+#[cfg(feature = "ome-zarr")]
+fn images_of_zarr(path: &Path) -> Option<Result<Vec<PathBuf>>> {
+    zarr::is_zarr(path).then(|| zarr::images(path)).map(|images| match images {
+        // An image itself, by its own name.
+        Ok(images) if images.len() == 1 => Ok(vec![path.to_path_buf()]),
+        images => images,
+    })
+}
+
+#[cfg(not(feature = "ome-zarr"))]
+fn images_of_zarr(_: &Path) -> Option<Result<Vec<PathBuf>>> {
+    None
+}
+
+/// Plates among images become their images. What cannot be read is reported when it is opened.
+fn each_image(found: Vec<PathBuf>) -> Vec<PathBuf> {
+    let each = |path: PathBuf| match images_of_zarr(&path) {
+        Some(Ok(images)) => images,
+        _ => vec![path],
+    };
+    found.into_iter().flat_map(each).collect()
+}
+
+/// Whether a folder without an extension is an image, as those of a plate are.
+fn is_field(path: &Path) -> bool {
+    path.extension().is_none() && matches!(images_of_zarr(path), Some(Ok(images)) if images == [path])
+}
+
+/// Whether a folder is an image, of whatever name.
+#[cfg(feature = "ome-zarr")]
+fn is_image_folder(path: &Path) -> bool {
+    path.is_dir() && zarr::is_zarr(path)
+}
+
+#[cfg(not(feature = "ome-zarr"))]
+fn is_image_folder(_: &Path) -> bool {
+    false
+}
+
+/// The path after which results of an image are named: its own, but of an image inside an OME-Zarr folder one beside that folder,
+/// `plate_A_1_0.zarr` of `plate.zarr/A/1/0`.
+pub fn name_for_results(input: &Path) -> PathBuf {
+    // The rows of a plate may be plain folders.
+    const DEPTH: usize = 4;
+    let around =
+        input.ancestors().skip(1).take(DEPTH).filter(|p| !p.as_os_str().is_empty() && is_image_folder(p)).last();
+    let (Some(around), true) = (around, is_image_folder(input)) else { return input.to_path_buf() };
+    let mut name = around.file_stem().unwrap_or_default().to_os_string();
+    for part in input.strip_prefix(around).unwrap_or(input) {
+        name.push("_");
+        name.push(part);
+    }
+    name.push(".zarr");
+    around.with_file_name(name)
+}
+
+/// The files under a folder that `requested` accepts, sorted, and the image folders.
 fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     // Skips only hidden files: files that git ignores are often the data.
-    for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).max_depth(depth).build() {
+    let mut walker = WalkBuilder::new(folder);
+    // What lies in an image folder are its chunks, unless that folder is what was named.
+    let inside = |path: &Path| path.parent().is_some_and(|p| is_image_file(p) && is_image_folder(p));
+    walker.filter_entry(move |e| e.depth() < 2 || !inside(e.path()));
+    for entry in walker.standard_filters(false).hidden(true).max_depth(depth).build() {
         let entry = entry.map_err(|e| {
             let reason = e.to_string();
             e.into_io_error().map_or_else(|| Error::file(folder, reason), |e| Error::io(folder, e))
         })?;
         let path = entry.path();
-        if requested(path) && path.is_file() {
+        if requested(path) && (path.is_file() || is_image_folder(path)) {
             found.push(entry.into_path());
         }
     }
@@ -156,7 +223,8 @@ pub(crate) fn is_image_file(path: &Path) -> bool {
 
 fn is_image_name(path: &Path) -> bool {
     let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
-    is_image_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    is_image_file(path) && !ours(stem.strip_suffix(".ome").unwrap_or(&stem))
 }
 
 /// Whether a file is named like one of our results that are not images.

@@ -34,6 +34,11 @@ pub trait Writer: Debug + Sync {
         false
     }
 
+    /// Whether the result is a folder.
+    fn is_folder(&self) -> bool {
+        false
+    }
+
     /// Whether it shows instances instead of classes, if instances are found.
     fn shows_instances(&self) -> bool {
         false
@@ -53,6 +58,16 @@ pub trait InstanceWriter: Debug + Sync {
     /// Whether it needs the image's samples in each instance.
     fn needs_samples(&self) -> bool {
         false
+    }
+
+    /// Whether the result is a folder, which [`Self::write_folder`] writes.
+    fn is_folder(&self) -> bool {
+        false
+    }
+
+    /// Writes all instances of an image into a folder, which appears when it is complete.
+    fn write_folder(&self, folder: &Path, _instances: &mut Instances, _source: &InstanceSource) -> Result<()> {
+        Err(Error::file(folder, "results of this kind are files"))
     }
 
     /// Writes all instances of an image.

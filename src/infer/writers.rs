@@ -2,6 +2,8 @@
 //! instances) and a line in [`WRITERS`].
 
 use super::calibration::Calibration;
+#[cfg(feature = "ome-zarr")]
+use super::instance_files::OmeZarr;
 #[cfg(feature = "bioimage")]
 use super::instance_files::Rois;
 use super::instance_files::{Coco, GeoJson, Labels, Table};
@@ -16,6 +18,8 @@ pub static WRITERS: &[&dyn Writer] = &[
     &ProbabilityWriter { name: "prob", format: ProbabilityFormat::Tiff },
     &ProbabilityWriter { name: "prob-npy", format: ProbabilityFormat::Npy },
     &Labels,
+    #[cfg(feature = "ome-zarr")]
+    &OmeZarr,
     &GeoJson,
     &Coco,
     #[cfg(feature = "bioimage")]
@@ -23,11 +27,11 @@ pub static WRITERS: &[&dyn Writer] = &[
     &Table,
 ];
 
-/// Every format of instances.
+/// Every format of instances that is a file.
 pub fn instance_writers() -> Vec<&'static dyn InstanceWriter> {
     let sink = |w: &&dyn Writer| w.sink(Output::memory(w.name()).0, &Calibration::default());
     let instances = |w: &&dyn Writer| match sink(w) {
-        Ok(ResultSink::Instances(writer)) => Some(writer),
+        Ok(ResultSink::Instances(writer)) if !writer.is_folder() => Some(writer),
         _ => None,
     };
     WRITERS.iter().filter_map(instances).collect()
@@ -62,6 +66,7 @@ mod tests {
             let file = format!("a.{}", w.extension(None));
             let sink = w.sink(Output::memory(file).0, &Calibration::default()).unwrap();
             assert_eq!(w.finds_instances(), matches!(sink, ResultSink::Instances(_)), "{w:?}");
+            assert!(!matches!(sink, ResultSink::Instances(i) if i.is_folder() != w.is_folder()), "{w:?}");
         }
         assert!(<dyn Writer>::named("jpeg").is_none());
     }

@@ -48,6 +48,7 @@ pub enum Decoder {
     Jpeg2000,
     Tiff,
     Npy,
+    Zarr,
 }
 
 /// First bytes of a Git LFS pointer.
@@ -82,6 +83,10 @@ const FORMATS: &[ImageFormat] = &[
     read(Gif, "GIF", "a GIF image", &["gif"], &[At(0, b"GIF8")]),
     read(Pnm, "PNM", "a PNM image", &["pbm", "pgm", "ppm", "pnm"], &[Pattern(|h| matches!(h, [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..]))]),
     read(Jpeg2000, "JPEG 2000", "a JPEG 2000 image", &["jp2", "j2k"], &[At(0, b"\0\0\0\x0cjP  "), At(0, b"\xff\x4f\xff\x51")]),
+
+    // A folder, which has no first bytes.
+    #[cfg(feature = "ome-zarr")]
+    read(Zarr, "OME-Zarr", "an OME-Zarr image", &["zarr"], &[]),
 
     refused("DICOM", "a DICOM file", &["dcm", "dicom"], &[At(128, b"DICM")], TIFF),
     refused("NIfTI", "a NIfTI file", &["nii", "nii.gz"], &[At(344, b"n+1\0")], SLICES),
@@ -223,7 +228,7 @@ pub fn readable_extensions() -> impl Iterator<Item = &'static str> {
     FORMATS.iter().filter(|f| f.decoder().is_some()).flat_map(|f| f.extensions).copied()
 }
 
-/// Names of the formats that are read, in a sentence.
+/// Names of the formats of files that are read, in a sentence.
 pub const READABLE: &str = "PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY";
 
 #[cfg(test)]
@@ -265,7 +270,7 @@ mod tests {
     fn the_sentence_names_all_that_is_read() {
         let mut named: Vec<_> = READABLE.replace(" or ", ", ").split(", ").map(str::to_string).collect();
         let mut read: Vec<_> = FORMATS.iter().filter(|f| f.decoder().is_some()).map(|f| f.name).collect();
-        read.retain(|n| *n != "BigTIFF");
+        read.retain(|n| !matches!(*n, "BigTIFF" | "OME-Zarr"));
         named.sort();
         read.sort();
         assert_eq!(named, read);

@@ -1,5 +1,7 @@
 //! Input and output of bytes: files by path with the feature `std-fs`; memory, readers and writers always.
 
+#[cfg(feature = "ome-zarr")]
+mod folder;
 pub mod image_formats;
 mod input;
 mod output;
@@ -7,6 +9,8 @@ mod output;
 mod replace;
 mod spool;
 
+#[cfg(feature = "ome-zarr")]
+pub(crate) use folder::PendingFolder;
 pub use image_formats::ImageFormat;
 pub(crate) use input::Nature;
 #[cfg(any(feature = "image-formats", feature = "pytorch", feature = "bioimage"))]

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Prefix of the names of temporary files.
 #[cfg(feature = "std-fs")]
-const PREFIX: &str = ".unet-";
+pub(super) const PREFIX: &str = ".unet-";
 /// Size of the write buffer, bytes.
 const BUFFER: usize = 1 << 18;
 
@@ -71,6 +71,12 @@ impl Output {
     /// The name.
     pub fn name(&self) -> &Path {
         &self.name
+    }
+
+    /// The path, if it is a file or a folder.
+    #[cfg(feature = "std-fs")]
+    pub fn path(&self) -> Option<&Path> {
+        matches!(self.to, Destination::File).then_some(&*self.name)
     }
 
     /// Writes it atomically. A file is synced to the disk, and its folder must exist.

@@ -6,6 +6,7 @@ mod divide;
 mod matrices;
 mod memory;
 mod overflow;
+mod pace;
 mod pending;
 mod pool;
 mod profile;
@@ -58,6 +59,8 @@ pub struct Session {
     overflow: Option<Overflow>,
     /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
+    /// Milliseconds of each dispatch in a run with a pace, about; empty before the first.
+    paced: Vec<f64>,
     /// Whether a wait has found its device lost.
     lost: bool,
 }
@@ -159,6 +162,7 @@ impl Session {
             submissions,
             overflow,
             spare: Vec::new(),
+            paced: Vec::new(),
             lost: false,
         };
         let bound = gpu.scoped_async("binding", || session.all_bind_groups());
@@ -400,6 +404,12 @@ impl Session {
     /// [`Self::run_with`] as a future. Dropping it early cancels the run; the session remains usable.
     pub async fn run_with_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         self.check_alive()?;
+        if let Some(pace) = self.gpu.pace() {
+            self.run_paced(pace, &mut progress).await?;
+            self.check_range_async().await?;
+            let of = self.plan.dispatches.len();
+            return progress(of, of);
+        }
         let of = self.submissions.len();
         let mut in_flight = VecDeque::new();
         for done in 0..of {

@@ -23,14 +23,20 @@ impl Session {
         block_on(self.start_async(output))
     }
 
-    /// [`Self::start`] as a future. It waits for the device to accept the work, not for its completion.
+    /// [`Self::start`] as a future. It waits for the device to accept the work, not for its
+    /// completion; with a pace, for all but the copy.
     pub async fn start_async(&mut self, output: &str) -> Result<Pending> {
         self.check_alive()?;
         let io_binding = self.io_binding(output)?;
         let (bytes, len) = (self.plan.io[io_binding].bytes(), self.plan.io[io_binding].desc.shape.len());
         let gpu = self.gpu.clone();
-        for (i, dispatches) in self.submissions.iter().enumerate() {
-            self.submit_dispatches(dispatches.clone(), i == 0).await?;
+        match gpu.pace() {
+            Some(pace) => self.run_paced(pace, |_, _| Ok(())).await?,
+            None => {
+                for (i, dispatches) in self.submissions.iter().enumerate() {
+                    self.submit_dispatches(dispatches.clone(), i == 0).await?;
+                }
+            }
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = match free {

@@ -2,6 +2,8 @@
 
 mod document;
 
+use std::collections::BTreeMap;
+
 use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};
@@ -45,7 +47,8 @@ pub struct EvaluateOptions {
     pub grow: usize,
     /// IoU thresholds above which an instance counts as found, in `[0, 1)`.
     pub thresholds: Vec<f64>,
-    /// How ground truth is read. Ignored pixels do not count for classes and belong to no instance.
+    /// How ground truth is read. Ignored pixels do not count for classes and belong to no
+    /// instance; a predicted instance that lies mostly there is left out.
     pub labels: LabelOptions,
     /// Also compute the ISBI 2012 challenge's measures, at the best of ten probability thresholds. Two classes only.
     pub em: bool,
@@ -215,6 +218,7 @@ pub fn score(
             Some(own) => own.labels.map(|n| if requested(own.classes[n as usize]) { n } else { 0 }),
             None => grow(&found(&pred), options.grow),
         };
+        let pred = where_known(&pred, &ground_truth.classes, classes)?;
         Ok::<_, Error>(InstanceScores {
             instances: InstanceOverlaps::of(&pred, &instances)?,
             rand: rand_scores(&pred, &instances)?,
@@ -245,6 +249,25 @@ pub fn score(
         instances: instances.transpose()?,
         em: em.transpose()?,
     })
+}
+
+/// Predicted instances without their ignored pixels. Those that lie mostly there are left out: nobody knows whether they are right.
+fn where_known(pred: &LabelMap, truth: &LabelMap, classes: usize) -> Result<LabelMap> {
+    let ignored = |id: u32| id as usize >= classes;
+    if !truth.labels().iter().any(|&id| ignored(id)) {
+        return Ok(pred.clone());
+    }
+    // Pixels of each instance: all, ignored.
+    let mut pixels: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
+    for (&number, &id) in pred.labels().iter().zip(truth.labels()) {
+        let counts = pixels.entry(number).or_default();
+        counts[0] += 1;
+        counts[1] += u64::from(ignored(id));
+    }
+    let counts = |number: &u32| pixels.get(number).is_some_and(|[all, ignored]| 2 * ignored <= *all);
+    let pairs = pred.labels().iter().zip(truth.labels());
+    let known = pairs.map(|(&number, &id)| if !ignored(id) && counts(&number) { number } else { 0 });
+    LabelMap::new(pred.width(), pred.height(), known.collect())
 }
 
 impl Evaluation {

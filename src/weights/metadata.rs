@@ -39,6 +39,9 @@ pub struct ModelMetadata {
     /// The scale of the images it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<TrainedScale>,
+    /// How it was trained: the complete configuration of `unet train`, if that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Value>,
 }
 
 fn one() -> u32 {

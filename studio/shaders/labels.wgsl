@@ -62,10 +62,10 @@ fn labels(in: Corner) -> @location(0) vec4<f32> {
     let c = colour(id);
     if (id == style.selected) {
         // White on black, seen on any image.
-        if (edge(p, id, 1.5 * scale)) {
+        if (edge(p, id, 2.0 * scale)) {
             return shown(vec3<f32>(1.0), 1.0);
         }
-        if (edge(p, id, 2.5 * scale)) {
+        if (edge(p, id, 3.5 * scale)) {
             return shown(vec3<f32>(0.0), 1.0);
         }
         return shown(c.rgb, min(style.opacity + 0.2, 1.0) * max(c.a, 0.5));

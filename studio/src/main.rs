@@ -1,1 +1,38 @@
-fn main() {}
+//! `unet-studio [FOLDER]`: see, correct, train.
+
+use clap::Parser;
+use eframe::{egui, egui_wgpu, wgpu};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use unet_studio::app::Studio;
+use unet_studio::device::descriptor;
+
+/// See what a network finds in your images, correct it, and train a network of your own
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// A project, or a folder of images
+    folder: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut native = eframe::NativeOptions::default();
+    native.viewport = egui::ViewportBuilder::default().with_inner_size([1360.0, 860.0]).with_drag_and_drop(true);
+    if let egui_wgpu::WgpuSetup::CreateNew(setup) = &mut native.wgpu_options.wgpu_setup {
+        setup.device_descriptor = Arc::new(|adapter: &wgpu::Adapter| descriptor(adapter));
+    }
+    let created =
+        move |cc: &eframe::CreationContext| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
+            let render = cc.wgpu_render_state.as_ref().ok_or("the window is not drawn with wgpu")?;
+            Ok(Box::new(Studio::new(render, &cc.egui_ctx, options.folder)?))
+        };
+    match eframe::run_native("unet studio", native, Box::new(created)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

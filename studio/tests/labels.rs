@@ -41,13 +41,16 @@ fn class() -> impl Strategy<Value = Option<u8>> {
 
 fn brush() -> impl Strategy<Value = Edit> {
     let points = proptest::collection::vec(prop_oneof![3 => near(), 1 => point()], 1..5);
-    (points, 0..80_u32, value(), over(), class()).prop_map(|(points, quarters, value, over, class)| Edit::Brush {
-        points,
-        radius: quarters as f32 / 4.0,
-        value,
-        over,
-        class,
-    })
+    (points, any::<bool>(), 0..80_u32, value(), over(), class()).prop_map(
+        |(mut points, level, quarters, value, over, class)| {
+            if level {
+                // Along rows, the edge of the disc meets pixel centres exactly.
+                let y = points[0][1];
+                points.iter_mut().for_each(|p| p[1] = y);
+            }
+            Edit::Brush { points, radius: quarters as f32 / 4.0, value, over, class }
+        },
+    )
 }
 
 fn polygon() -> impl Strategy<Value = Edit> {
@@ -483,6 +486,12 @@ fn a_line_divides_a_square() {
     assert_eq!(table.iter().map(|i| i.area).sum::<u64>(), 3600);
     assert!(table[0].area >= 39 * 60 && table[1].area >= 20 * 60, "{table:?}");
     assert_eq!(table[0].bounds.right(), 260);
+    // Of two rows under a line, each goes to the part next to it.
+    let mut editor = square(200, 260);
+    let there_and_back = vec![[190.0, 220.5], [270.0, 220.5], [270.0, 221.5], [190.0, 221.5]];
+    editor.apply(&Edit::Split { id: 1, line: there_and_back }).unwrap();
+    let areas: Vec<_> = editor.labels().instances().iter().map(|i| (i.id, i.area)).collect();
+    assert_eq!(areas, [(1, 39 * 60), (2, 21 * 60)]);
     // A slanted line leaves no bridge over corners.
     let mut editor = square(200, 260);
     editor.apply(&Edit::Split { id: 1, line: vec![[195.0, 190.3], [262.0, 268.7]] }).unwrap();
@@ -527,6 +536,18 @@ fn instances_merge_and_go() {
     assert_eq!((editor.can_undo(), editor.can_redo()), (Some("Delete"), None));
     editor.undo();
     assert_eq!((editor.can_undo(), editor.can_redo()), (Some("Merge"), Some("Delete")));
+}
+
+#[test]
+fn a_new_edit_ends_what_could_be_redone() {
+    let mut editor = square(200, 260);
+    editor.undo();
+    assert_eq!((editor.can_redo(), editor.redo_steps()), (Some("Polygon"), 1));
+    // What changes nothing is no edit.
+    editor.apply(&Edit::Fill { at: [0, 0], value: BACKGROUND, class: None }).unwrap();
+    assert_eq!(editor.redo_steps(), 1);
+    editor.apply(&Edit::Fill { at: [0, 0], value: 5, class: None }).unwrap();
+    assert_eq!((editor.can_redo(), editor.redo(), editor.undo_steps()), (None, None, 2));
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(super) fn nothing(channels: usize, normalisation: Normalisation) -> Model {
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     let weights = Checkpoint::default().weights;
     Model::with_architecture("nothing", Arc::new(Nothing { channels }), metadata, weights).unwrap()

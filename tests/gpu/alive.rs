@@ -35,6 +35,7 @@ pub(crate) fn model() -> Model {
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

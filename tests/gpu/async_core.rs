@@ -134,6 +134,37 @@ fn queued_runs_arrive_in_order() {
 }
 
 #[test]
+fn runs_with_a_pace_are_the_same_bytes_in_more_submissions() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut plain = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    let mut paced = Session::new(&gpu.with_pace(Some(Duration::from_millis(2))), plan(&gpu), random_parameter).unwrap();
+    let of = paced.plan().dispatches.len();
+    // A run that is cancelled leaves times that are known in part.
+    let stop = |done, _| if done == 3 { Err(Error::Cancelled) } else { Ok(()) };
+    assert!(matches!(paced.run_with(stop), Err(Error::Cancelled)));
+    let mut parts = Vec::new();
+    for i in 0..3 {
+        let (x, mut count) = (input(i), 0);
+        for session in [&mut plain, &mut paced] {
+            session.write("x", x["x"].data()).unwrap();
+        }
+        plain.run().unwrap();
+        paced
+            .run_with(|done, all| {
+                count += usize::from(done < all);
+                assert_eq!(all, of);
+                Ok(())
+            })
+            .unwrap();
+        assert!(plain.read("y").unwrap() == paced.read("y").unwrap(), "run {i} differs");
+        parts.push(count);
+        let pending = paced.start("y").unwrap();
+        assert!(paced.finish(pending).unwrap() == plain.read("y").unwrap().into_data(), "queued run {i} differs");
+    }
+    assert!(parts[0] <= of && parts[2] > 1, "{parts:?} parts of {of} dispatches");
+}
+
+#[test]
 fn futures_that_are_dropped_leave_a_usable_session() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();

@@ -7,6 +7,7 @@ mod models;
 mod reading;
 mod scale;
 mod shards;
+mod zarr;
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -128,6 +128,7 @@ fn scaled(factor: f32) -> Model {
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     Model::new("scaled", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

@@ -29,6 +29,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

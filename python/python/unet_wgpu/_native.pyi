@@ -72,6 +72,7 @@ class Segmenter:
 
 @final
 class Measured:
+    def save(self, path: str, kind: str) -> bool: ...
     def table(self, pixel_size: list[float] | None) -> dict[str, NDArray[Any]] | None: ...
 
 @final

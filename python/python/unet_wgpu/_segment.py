@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from ._model import Model
 
 
+#: What endings of files stand for.
+_KINDS = {
+    ".tif": "labels",
+    ".tiff": "labels",
+    ".zarr": "ome-zarr",
+    ".geojson": "geojson",
+    ".json": "coco",
+    ".zip": "rois",
+    ".csv": "csv",
+}
+
+
 class Segmentation:
     """A segmented image. :func:`unet_wgpu.segment` and :meth:`unet_wgpu.Model.segment` return it.
 
@@ -127,6 +139,48 @@ class Segmentation:
         names = np.asarray(self.classes)[columns["class_id"]]
         return {"label": columns.pop("label"), "class": names, **columns}
 
+    def save(self, path: str | os.PathLike[str], kind: str | None = None) -> None:
+        """Write the instances to a file, as ``unet segment --save`` does, completely or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            The file. For OME-Zarr a folder: ``"image.ome.zarr/labels/nuclei"`` are labels of that image, in its levels and with its
+            scale; any other is an image of its own.
+        kind : {"labels", "ome-zarr", "geojson", "coco", "rois", "csv"}, optional
+            By default by the ending of `path`: .tif, .zarr (or a folder in ``labels``), .geojson, .json, .zip, .csv.
+
+        Raises
+        ------
+        NotRequestedError
+            If the image was segmented with ``instances=False``.
+        InvalidArgumentError
+            If neither `kind` nor the ending says what to write.
+        FileAccessError, InvalidFileError
+            If it cannot be written there.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, numpy as np, unet_wgpu
+        >>> y, x = np.mgrid[:64, :64]
+        >>> disc = np.where((x - 32) ** 2 + (y - 20) ** 2 < 100, 3000, 200).astype(np.uint16)
+        >>> result = unet_wgpu.segment(disc)
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "disc_labels.tif")
+        >>> result.save(path)
+        >>> bool((unet_wgpu.read_image(path) == result.labels).all())
+        True
+        """
+        name = os.fsdecode(path)
+        if kind is None:
+            folder, last = os.path.split(os.path.normpath(name))
+            kind = _KINDS.get(os.path.splitext(last)[1].lower())
+            if kind is None and os.path.basename(folder) == "labels":
+                kind = "ome-zarr"
+            if kind is None:
+                raise invalid("kind", f"the ending of {name} does not say what to write; it is one of {', '.join(_KINDS)}")
+        if not self._results.instances.save(name, kind):
+            raise NotRequestedError("save: instances were switched off by instances=False")
+
     def to_xarray(self) -> Any:
         """Return labels, mask and probability as an ``xarray.Dataset``; xarray must be installed.
 
@@ -222,7 +276,7 @@ def segment(
         ``__dlpack__`` in host memory (xarray, dask, torch). Integers and floats of any size, and bool. uint8, uint16 and
         float32 are used as they are; bool becomes 0 and 255; everything else becomes float32. Three channels are red,
         green and blue. The axes of an ``xarray.DataArray`` named x, y and c may be in any order. A path is read as
-        :func:`unet_wgpu.read_image` does, large TIFF files by windows.
+        :func:`unet_wgpu.read_image` does, large TIFF files and OME-Zarr by windows.
     model : str, path-like or Model, default "nuclei"
         A built-in model ("nuclei", "nuclei-unet++", "nuclei-unet3+"), a file that :meth:`unet_wgpu.Model.open` reads, or an
         open model.

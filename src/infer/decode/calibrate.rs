@@ -22,6 +22,10 @@ pub(in crate::low_level::infer) fn calibration(
     known: Option<[f64; 2]>,
     upright: bool,
 ) -> Result<Calibration> {
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = super::zarr::folder(input) {
+        return super::zarr::calibration(folder, level, known);
+    }
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match Decoder::of_head(&head) {
         Some(Decoder::Tiff) => {

@@ -71,6 +71,10 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
 /// Describes an image file; `None` if it is not an image.
 pub fn describe_image(input: impl Into<Input>) -> Result<Option<ImageFacts>> {
     let input = &input.into();
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = super::zarr::folder(input) {
+        return of_zarr(folder).map(Some);
+    }
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let Some(format) = image_format(&head) else { return Ok(None) };
     let source = source.as_source();
@@ -153,6 +157,40 @@ fn of_tiff(source: &Source, reader: Reader, format: &str) -> Result<ImageFacts> 
     let others = chain.iter().filter_map(other).collect();
     let more_pages = count.saturating_sub(pages.len());
     Ok(ImageFacts { format: format!("{format}{dialect}"), pages, more_pages, others })
+}
+
+#[cfg(feature = "ome-zarr")]
+fn of_zarr(folder: &std::path::Path) -> Result<ImageFacts> {
+    use super::zarr::{Format, Multiscale, Role, kind};
+    use crate::infer::channel_kind::ChannelKind;
+    let multiscale = Multiscale::open(folder)?;
+    let array = multiscale.array(0)?;
+    let levels = (0..multiscale.levels.len()).map(|i| multiscale.size(i)).collect::<Result<Vec<_>>>()?;
+    let side = |role, of: &[u64]| multiscale.axis(role).and_then(|i| of.get(i)).copied().unwrap_or(1);
+    let channels = usize::try_from(side(Role::Channel, &array.shape)).unwrap_or(usize::MAX);
+    let names = if multiscale.names.len() == channels { multiscale.names.clone() } else { Vec::new() };
+    let shards = if array.shards.is_some() { " in shards" } else { "" };
+    let colour = match kind(channels, &names) {
+        ChannelKind::GREY => "grey",
+        ChannelKind::RGB => "RGB",
+        _ => "separate channels",
+    };
+    let page = PageFacts {
+        levels,
+        channels,
+        names,
+        sample: array.kind.name(),
+        colour: colour.into(),
+        compression: array.compression(),
+        layout: format!("chunks of {}x{}{shards}", side(Role::X, &array.chunk), side(Role::Y, &array.chunk)),
+        orientation: 1,
+        calibration: multiscale.calibration(0, None),
+    };
+    let [times, planes] = multiscale.stack(&array);
+    let count = usize::try_from(times.saturating_mul(planes)).unwrap_or(usize::MAX);
+    let version = if multiscale.node.format == Format::V2 { "2" } else { "3" };
+    let (pages, more_pages) = (vec![page; count.min(LISTED)], count.saturating_sub(LISTED));
+    Ok(ImageFacts { format: format!("OME-Zarr (Zarr {version})"), pages, more_pages, others: Vec::new() })
 }
 
 fn sizes(levels: &[Level]) -> Vec<[u64; 2]> {

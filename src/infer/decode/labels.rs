@@ -7,6 +7,8 @@ mod png;
 mod pnm;
 mod stored;
 mod tiff;
+#[cfg(feature = "ome-zarr")]
+mod zarr;
 
 use std::path::Path;
 
@@ -20,7 +22,7 @@ use crate::io::Input;
 use crate::io::image_formats::Decoder;
 
 impl LabelMap {
-    /// Reads class ids or instance numbers from a single-channel file: PNG, BMP, GIF, TIFF, NPY, PGM or lossless WebP.
+    /// Reads class ids or instance numbers from a single-channel file: PNG, BMP, GIF, TIFF, NPY, PGM, lossless WebP or OME-Zarr.
     ///
     /// Numbers are returned as stored: palette indices and not colours, one bit as 0 and 1, never inverted if white is
     /// zero. Integers of any width, signed or unsigned, and integral floats are read. Three equal channels count as
@@ -46,6 +48,10 @@ impl LabelMap {
 }
 
 fn read(input: &Input) -> Result<Stored> {
+    #[cfg(feature = "ome-zarr")]
+    if let Some(folder) = super::zarr::folder(input) {
+        return zarr::read(folder);
+    }
     let (file, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let source = file.as_source();
     match Decoder::of_head(&head) {

@@ -27,6 +27,10 @@ struct Metadata {
 
 /// The orientation of a file; of a TIFF that of its first page.
 pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
+    #[cfg(feature = "ome-zarr")]
+    if super::zarr::folder(input).is_some() {
+        return Ok(Orientation::default());
+    }
     let (file, mut reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match Decoder::of_head(&head) {
         Some(Decoder::Tiff) => {

@@ -25,7 +25,8 @@ pub(super) fn reason(head: &[u8]) -> String {
 pub(super) fn folder(path: &Path) -> &'static str {
     let holds = |name: &str| path.join(name).exists();
     if holds(".zarray") || holds(".zgroup") || holds(".zattrs") || holds("zarr.json") {
-        return "is a Zarr folder, which is not supported; save the array as TIFF or NPY";
+        // With the feature such folders are read, and errors say more.
+        return "is a Zarr folder, which needs the feature `ome-zarr`; save the array as TIFF or NPY";
     }
     if holds("attributes.json") {
         return "is an N5 folder, which is not supported; save the array as TIFF or NPY";

@@ -27,6 +27,7 @@ fn model(name: &str, config: serde_json::Value, normalisation: Normalisation) ->
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     Model::new(name, Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

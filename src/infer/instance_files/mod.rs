@@ -3,6 +3,8 @@
 mod coco;
 mod geojson;
 mod labels;
+#[cfg(feature = "ome-zarr")]
+mod ome_zarr;
 #[cfg(feature = "bioimage")]
 mod roi;
 mod shown;
@@ -12,6 +14,10 @@ mod table;
 pub use coco::Coco;
 pub use geojson::GeoJson;
 pub use labels::Labels;
+#[cfg(feature = "ome-zarr")]
+pub(super) use ome_zarr::is_own_zarr;
+#[cfg(feature = "ome-zarr")]
+pub use ome_zarr::{OmeZarr, has_labels, labels_folder};
 #[cfg(feature = "bioimage")]
 pub use roi::Rois;
 pub use sink::{InstanceReport, InstanceSink};
@@ -32,6 +38,14 @@ pub fn write_instances(
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
+    #[cfg(feature = "std-fs")]
+    let output = match output.into() {
+        output if writer.is_folder() => {
+            let needs = || Error::file(output.name(), "is a folder, which cannot be written to memory");
+            return writer.write_folder(output.path().ok_or_else(needs)?, instances, source);
+        }
+        output => output,
+    };
     let mut failure = None;
     let written = write_atomically(output, |file| {
         let done = writer.write(file, instances, source);

@@ -19,6 +19,7 @@ pub struct InstanceSink {
     image: String,
     calibration: Calibration,
     coordinates: Coordinates,
+    page: usize,
     files: Vec<(&'static dyn InstanceWriter, Output)>,
     report: Arc<Mutex<Option<InstanceReport>>>,
     overlay: Option<Output>,
@@ -51,6 +52,7 @@ impl InstanceSink {
             image: image.into(),
             calibration,
             coordinates,
+            page: 0,
             files,
             report: Arc::default(),
             overlay: None,
@@ -64,6 +66,12 @@ impl InstanceSink {
     #[must_use]
     pub fn with_calibration(self, calibration: Calibration, coordinates: Coordinates) -> Self {
         Self { calibration, coordinates, ..self }
+    }
+
+    /// The page of the image in its file, counted from 0.
+    #[must_use]
+    pub fn with_page(self, page: usize) -> Self {
+        Self { page, ..self }
     }
 
     /// Also draws the instances over the image as a PNG file, each in its own colour, so that touching ones are
@@ -113,6 +121,7 @@ impl BandSink for InstanceSink {
             classes: info.classes.clone(),
             calibration: self.calibration.clone(),
             coordinates: self.coordinates,
+            page: self.page,
         };
         self.resized = info.network.is_some();
         self.state = Some((components_of_rows, source, foreground));

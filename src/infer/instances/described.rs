@@ -15,6 +15,8 @@ pub struct InstanceSource {
     pub calibration: Calibration,
     /// Coordinates of outlines and centroids.
     pub coordinates: Coordinates,
+    /// The page of the file, counted from 0.
+    pub page: usize,
 }
 
 /// Coordinates of outlines in GeoJSON; tables have world coordinates in addition to pixel coordinates.

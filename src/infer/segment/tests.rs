@@ -25,6 +25,7 @@ pub(super) fn model() -> Model {
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }

@@ -135,6 +135,7 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
         target: None,
         instances: None,
         scale: None,
+        recipe: None,
     };
     let mut settings = requested;
     settings.extend(image_settings(&mut metadata, &description, set)?);

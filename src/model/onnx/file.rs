@@ -141,6 +141,7 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
             target: None,
             instances: None,
             scale: None,
+            recipe: None,
         },
     };
     if let Some(normalisation) = &options.normalisation {

@@ -98,3 +98,21 @@ fn bad_options_are_named() {
     let class = EvaluateOptions { instance_class: Some(2), ..Default::default() };
     assert_eq!(error(class), "instance class: 2 does not exist, there are 2");
 }
+
+#[test]
+fn predictions_where_nobody_has_labelled_are_neither_right_nor_wrong() {
+    // Columns 0 to 3 are labelled, 4 to 7 are not.
+    let truth = LabelMap::from_fn(8, 1, |x, _| {
+        if x < 2 {
+            1
+        } else if x < 4 {
+            0
+        } else {
+            255
+        }
+    })
+    .unwrap();
+    let pred = LabelMap::new(8, 1, vec![1, 1, 0, 2, 2, 3, 3, 3]).unwrap();
+    assert_eq!(where_known(&pred, &truth, 2).unwrap().labels(), [1, 1, 0, 2, 0, 0, 0, 0], "2 loses a pixel, 3 goes");
+    assert_eq!(where_known(&pred, &truth.map(|id| id.min(1)), 2).unwrap(), pred, "nothing is ignored");
+}

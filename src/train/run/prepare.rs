@@ -159,6 +159,7 @@ impl TrainRun {
             target: config.instances.map(|i| i.target),
             instances: config.instances.map(InstancesConfig::settings),
             scale: ground_truth[0].diameter.map(|d| TrainedScale::default().with_diameter((d * 10.0).round() / 10.0)),
+            recipe: serde_json::to_value(&config).ok(),
         };
         let mut taken = 0;
         let begin = initial(&graph, config.seed);

@@ -40,6 +40,10 @@ pub(super) fn compose(store: &mut Store, scene: &Scene, place: &Place, panel: Co
     if let Some(live) = scene.live {
         add_live(live, place, &mut frame);
     }
+    let lined = size.or_else(|| scene.labels.as_ref().map(|l| l.tiles.size()));
+    if let Some(size) = lined.filter(|_| scene.grid && place.view.zoom >= GRID_ZOOM) {
+        add_grid(&mut frame, shapes, place, size);
+    }
     let sides = [&scene.labels, &scene.compare].map(|l| l.as_ref());
     let split = scene.compare.is_some();
     for (layer, columns) in sides.into_iter().zip(place.columns) {
@@ -47,8 +51,8 @@ pub(super) fn compose(store: &mut Store, scene: &Scene, place: &Place, panel: Co
             add_labels(store, layer, place, split.then_some(columns), &mut frame);
         }
     }
-    if let Some(size) = size.or_else(|| scene.labels.as_ref().map(|l| l.tiles.size())) {
-        add_lines(&mut frame, shapes, place, size, scene.grid && place.view.zoom >= GRID_ZOOM);
+    if let Some(size) = lined {
+        add_border(&mut frame, shapes, place, size);
     }
     frame
 }
@@ -59,7 +63,7 @@ fn shapes_style(frame: &mut Frame, background: Background) -> usize {
         Background::Checkered(a, b) => [a, b],
     };
     let border = [0.5, 0.5, 0.5, 1.0];
-    let style = ShapesStyle { colours: [straight(a), straight(b), border, [0.5, 0.5, 0.5, 0.5]], ..Default::default() };
+    let style = ShapesStyle { colours: [straight(a), straight(b), border, [0.5, 0.5, 0.5, 0.3]], ..Default::default() };
     frame.style(&style, None)
 }
 
@@ -190,18 +194,21 @@ fn add_live(live: &Live, place: &Place, frame: &mut Frame) {
     frame.draw(quad, Draw { pipe: Pipe::Live, style, texture, columns: None });
 }
 
-/// The image's border, and lines between its pixels.
-fn add_lines(frame: &mut Frame, style: usize, place: &Place, size: [u32; 2], grid: bool) {
+/// Lines between pixels, below the labels.
+fn add_grid(frame: &mut Frame, style: usize, place: &Place, size: [u32; 2]) {
     let (o, zoom) = (place.view.origin(place.area), place.view.zoom);
     let at = |i: usize, pixel: f64| (o[i] + pixel * zoom) as f32;
-    if grid {
-        let [a, b] = place.view.visible(place.area, size);
-        let (a, b) = (a.map(f64::floor), b.map(f64::ceil));
-        let rect = [at(0, a[0]), at(1, a[1]), at(0, b[0]), at(1, b[1])];
-        let quad = Quad { rect, origin: [rect[0], rect[1]], scale: (1.0 / zoom) as f32, kind: 3.0 };
-        frame.draw(quad, Draw { pipe: Pipe::Shapes, style, texture: Texture::None, columns: None });
-    }
-    // Outside of the image, on whole screen pixels.
+    let [a, b] = place.view.visible(place.area, size);
+    let (a, b) = (a.map(f64::floor), b.map(f64::ceil));
+    let rect = [at(0, a[0]), at(1, a[1]), at(0, b[0]), at(1, b[1])];
+    let quad = Quad { rect, origin: [rect[0], rect[1]], scale: (1.0 / zoom) as f32, kind: 3.0 };
+    frame.draw(quad, Draw { pipe: Pipe::Shapes, style, texture: Texture::None, columns: None });
+}
+
+/// A line around the image, outside of it, on whole screen pixels.
+fn add_border(frame: &mut Frame, style: usize, place: &Place, size: [u32; 2]) {
+    let (o, zoom) = (place.view.origin(place.area), place.view.zoom);
+    let at = |i: usize, pixel: f64| (o[i] + pixel * zoom) as f32;
     let [x0, y0] = [at(0, 0.0).floor(), at(1, 0.0).floor()];
     let [x1, y1] = [at(0, f64::from(size[0])).ceil(), at(1, f64::from(size[1])).ceil()];
     figure(frame, style, [x0 - 1.0, y0 - 1.0, x1 + 1.0, y0], 2);

@@ -22,7 +22,7 @@ pub(super) fn fetch(
     tile: [u32; 2],
     anyway: bool,
 ) -> Option<u64> {
-    let key = Key::Labels { map: layer.key, level, tile };
+    let key = Key::Labels { map: layer.key, size: tiling.size, level, tile };
     let compared = layer.tiles.version();
     let old = store.get(&key).map(|e| (e.slot, e.version, e.compared));
     if let Some((slot, _, at)) = old
@@ -192,7 +192,7 @@ mod tests {
         let labels = ramp([1024, 1024]);
         let layer = LabelLayer { key: 7, tiles: &labels, style: LabelStyle::default() };
         let (tiling, mut store) = (tiling(labels.size), Store::new());
-        let mut all = |store: &mut Store| {
+        let all = |store: &mut Store| {
             store.start_frame();
             for tile in (0..16).map(|i| [i % 4, i / 4]) {
                 fetch(store, &layer, &tiling, 0, tile, true);

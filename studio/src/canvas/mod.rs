@@ -5,6 +5,7 @@
 //! | `view` | which part of the image is visible, how large |
 //! | `pyramid`, `image` | samples in host memory, coarser levels, limits of the contrast |
 //! | `contrast`, `layers`, `palette` | what the application says about a scene |
+//! | `label_map` | the studio's label maps as a canvas reads them |
 //! | `tiles`, `label_tiles` | which tiles a view needs, and their texels |
 //! | `store` | which tiles the device holds |
 //! | `frame`, `compose` | a scene as draws |
@@ -18,6 +19,7 @@ mod gpu;
 mod histogram;
 mod image;
 mod input;
+mod label_map;
 mod label_tiles;
 mod layers;
 mod palette;
@@ -31,6 +33,7 @@ mod widget;
 
 pub use contrast::{ChannelDisplay, Contrast};
 pub use image::CanvasImage;
+pub use label_map::{MapTiles, TileVersions};
 pub use layers::{Background, Colouring, LABEL_TILE, LabelLayer, LabelStyle, LabelTiles, Live, Scene, UNLABELLED};
 pub use palette::instance_colour;
 pub use store::Uploads;

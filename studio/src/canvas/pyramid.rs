@@ -64,7 +64,10 @@ impl Pyramid {
     /// Makes all levels.
     pub fn build(&self) {
         let mut builder = Builder::default();
-        while !self.abandoned.load(Ordering::Relaxed) && builder.step(self, 4 << 20) {}
+        let mut more = true;
+        while more && !self.abandoned.load(Ordering::Relaxed) {
+            more = builder.step(self, 4 << 20);
+        }
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn steps_of_any_size_make_the_same_levels() {
-        let values: Vec<u8> = (0..1300 * 700u32).map(|i| (i * 7919 >> 5) as u8).collect();
+        let values: Vec<u8> = (0..1300 * 700u32).map(|i| (i.wrapping_mul(7919) >> 5) as u8).collect();
         let image = Arc::new(Image::new(1300, 700, 1, Pixels::U8(values)).unwrap());
         let (whole, parts) = (Pyramid::new(image.clone()), Pyramid::new(image));
         whole.build();

@@ -16,6 +16,7 @@ pub(super) enum Key {
     },
     Labels {
         map: u64,
+        size: [u32; 2],
         level: u32,
         tile: [u32; 2],
     },

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::edit::{Edit, EditError, Over, PasteMode};
-use super::labels::{DEFAULT_CLASS, Labels};
 use super::recorder::Recorder;
 use super::regions::Area;
 use super::rle::Rle;
 use super::shapes::{Capsule, Span, pixel_of, points, polygon_rows, polygon_spans};
+use super::table::{DEFAULT_CLASS, Labels};
 use super::{BACKGROUND, MAX_ID, Rect, TILE, UNLABELLED, is_instance};
 
 /// A value to paint with.
@@ -126,7 +126,7 @@ impl Labels {
         self.paint(recorder, paint, shape.rows(height), |y| shape.span(y, width).into_iter().collect());
         // A small disc may miss every pixel's centre.
         for [x, y] in [a, b].into_iter().filter_map(|p| pixel_of(p, [width, height])) {
-            self.paint(recorder, paint, y..y + 1, |_| vec![x..x + 1]);
+            self.paint(recorder, paint, y..y + 1, |_| std::iter::once(x..x + 1).collect());
         }
     }
 

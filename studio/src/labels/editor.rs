@@ -3,10 +3,10 @@
 use super::apply::{Paint, brush};
 use super::edit::{Change, Edit, EditError};
 use super::history::History;
-use super::labels::Labels;
 use super::patch::Patch;
 use super::recorder::Recorder;
 use super::shapes::points;
+use super::table::Labels;
 
 /// Labels under edit.
 #[derive(Clone, Debug)]

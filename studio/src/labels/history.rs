@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::edit::Change;
-use super::labels::Labels;
 use super::recorder::Step;
+use super::table::Labels;
 
 /// Default bytes for steps.
 const BUDGET: u64 = 512 << 20;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `map` | pixels in tiles that are shared until they change |
 //! | `stats` | area, bounds and centroid by tile |
-//! | `labels` | a map with the class of each instance |
+//! | `table` | a map with the class of each instance |
 //! | `edit` | edits as data, what they changed, why they failed |
 //! | `rle` | run-length encoded pixels |
 //! | `recorder` | the one place that writes pixels: it keeps what they were |
@@ -19,7 +19,6 @@ mod apply;
 mod edit;
 mod editor;
 mod history;
-mod labels;
 mod map;
 mod patch;
 mod recorder;
@@ -27,13 +26,14 @@ mod regions;
 mod rle;
 mod shapes;
 mod stats;
+mod table;
 
 pub use edit::{Change, Edit, EditError, Over, PasteMode};
 pub use editor::Editor;
-pub use labels::{Fractions, Instance, Labels};
 pub use map::{LabelMap, Pixels};
 pub use patch::Patch;
 pub use rle::Rle;
+pub use table::{Fractions, Instance, Labels};
 
 /// Pixels that nobody has labelled: training ignores them.
 pub const UNLABELLED: u32 = u32::MAX;

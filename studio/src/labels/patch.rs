@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::edit::{Change, EditError};
-use super::labels::Labels;
 use super::recorder::{Recorder, Step};
 use super::rle::Rle;
+use super::table::Labels;
 use super::{Rect, TILE};
 
 /// The state of some tiles: what undoing a step that a journal does not hold has led to.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::edit::Change;
-use super::labels::Labels;
 use super::map::{Pixels, Tile};
+use super::table::Labels;
 use super::{Rect, TILE, UNLABELLED, is_instance};
 
 /// What labels were before an edit, and what the edit touches.

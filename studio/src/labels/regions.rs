@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::labels::Labels;
 use super::map::Pixels;
 use super::recorder::Recorder;
 use super::shapes::line_in_row;
+use super::table::Labels;
 use super::{BACKGROUND, Rect, UNLABELLED};
 
 impl Labels {
@@ -143,7 +143,10 @@ impl Area {
     pub fn holes(&self, id: u32) -> Vec<bool> {
         let [width, height] = [self.rect.width as usize, self.rect.height as usize];
         let mut outside = vec![false; self.values.len()];
-        let on_edge = |i: usize| i / width == 0 || i / width == height - 1 || i % width == 0 || i % width == width - 1;
+        let on_edge = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            x == 0 || y == 0 || x == width - 1 || y == height - 1
+        };
         let mut stack: Vec<usize> = (0..self.values.len()).filter(|&i| on_edge(i)).collect();
         while let Some(i) = stack.pop() {
             if outside[i] || self.values[i] == id {

@@ -13,6 +13,9 @@ use unet_wgpu::{Error, Result};
 use super::settings::{ImageEntry, State};
 use super::{Project, label_files};
 
+/// What notes of images say that are there already.
+pub(super) const KNOWN: &str = " is in the project already, as ";
+
 /// What came of adding images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
@@ -58,21 +61,29 @@ fn below(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String,
 impl Project {
     /// Lists images/ again: files that somebody has put there are added, with their labels.
     pub fn refresh(&mut self) -> Result<()> {
-        let mut found = BTreeMap::new();
+        let (mut found, mut new) = (BTreeMap::new(), Vec::new());
         below(&self.folder().join("images"), "", 0, &mut found);
         for (name, mut files) in found {
             files.sort();
             if let [file, other, ..] = files.as_slice() {
                 self.notes.push(format!("images/{other} is left out: images/{file} has the same name."));
             }
-            let labelled = label_files::find(&self.shared, &name).is_some() || self.shared.journal(&name).is_file();
-            let state = if labelled { State::Labelled } else { State::Unlabelled };
             let file = files.swap_remove(0);
-            let entry =
-                self.settings.images.entry(name).or_insert_with(|| ImageEntry { state, ..ImageEntry::default() });
+            if !self.settings.images.contains_key(&name) {
+                new.push(name.clone());
+            }
+            let entry = self.settings.images.entry(name).or_default();
             // Another extension than before: the same image, converted.
             if entry.file.is_empty() || !self.shared.folder.join("images").join(&entry.file).is_file() {
                 entry.file = file;
+            }
+        }
+        // Names of all images come first: they tell whose a label file is.
+        self.share();
+        for name in new {
+            let labelled = label_files::find(&self.shared, &name).is_some() || self.shared.journal(&name).is_file();
+            if let Some(entry) = self.settings.images.get_mut(&name).filter(|_| labelled) {
+                entry.state = State::Labelled;
             }
         }
         let there: BTreeSet<String> = self.images().into_iter().collect();
@@ -88,12 +99,18 @@ impl Project {
         let folder = self.folder().join("images");
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         let mut added = Added::default();
+        let mut sizes: Sizes = BTreeMap::new();
+        for name in self.settings.images.keys() {
+            let length = self.image_path(name).and_then(|path| fs::metadata(path).ok()).map(|m| m.len());
+            length.into_iter().for_each(|n| sizes.entry(n).or_default().push(name.clone()));
+        }
         for path in paths {
             let files = match path.is_dir() {
                 true => expand_inputs(&[path.to_string_lossy()]),
                 false => Ok(vec![path.clone()]),
             };
-            let outcome = files.and_then(|files| files.iter().try_for_each(|file| self.add(file, &folder, &mut added)));
+            let outcome = files
+                .and_then(|files| files.iter().try_for_each(|file| self.add(file, &folder, &mut sizes, &mut added)));
             if let Err(e) = outcome {
                 // What has been added stays in the project.
                 self.save_settings()?;
@@ -107,7 +124,7 @@ impl Project {
         Ok(added)
     }
 
-    fn add(&mut self, file: &Path, folder: &Path, added: &mut Added) -> Result<()> {
+    fn add(&mut self, file: &Path, folder: &Path, sizes: &mut Sizes, added: &mut Added) -> Result<()> {
         match describe_image(file) {
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -133,8 +150,10 @@ impl Project {
             "" => "image",
             stem => stem,
         };
-        if let Some(known) = self.same_image(&source)? {
-            added.notes.push(format!("{} is in the project already, as {known}.", file.display()));
+        let length = fs::metadata(&source).map_err(|e| Error::io(&source, e))?.len();
+        let alike = sizes.entry(length).or_default();
+        if let Some(known) = self.same_image(&source, alike)? {
+            added.notes.push(format!("{}{KNOWN}{known}.", file.display()));
             return Ok(());
         }
         let taken: BTreeSet<String> = self.settings.images.keys().map(|k| k.to_lowercase()).collect();
@@ -155,18 +174,17 @@ impl Project {
         let labelled = label_files::find(&self.shared, &new).is_some();
         let state = if labelled { State::Labelled } else { State::Unlabelled };
         self.settings.images.insert(new.clone(), ImageEntry { file: file_name, state, ..ImageEntry::default() });
+        alike.push(new.clone());
+        self.share();
         added.names.push(new);
         Ok(())
     }
 
-    /// The image of the project that has the same bytes as a file.
-    fn same_image(&self, file: &Path) -> Result<Option<String>> {
-        let length = fs::metadata(file).map_err(|e| Error::io(file, e))?.len();
-        for (name, entry) in &self.settings.images {
-            let own = self.folder().join("images").join(&entry.file);
-            if fs::metadata(&own).is_ok_and(|m| m.is_file() && m.len() == length)
-                && same_bytes(&own, file).map_err(|e| Error::io(&own, e))?
-            {
+    /// The one of these images that has the same bytes as a file.
+    fn same_image(&self, file: &Path, of: &[String]) -> Result<Option<String>> {
+        for name in of {
+            let Some(own) = self.image_path(name).filter(|own| own.is_file()) else { continue };
+            if same_file(&own, file) || same_bytes(&own, file).map_err(|e| Error::io(&own, e))? {
                 return Ok(Some(name.clone()));
             }
         }
@@ -174,10 +192,23 @@ impl Project {
     }
 }
 
+/// Names of images by their length in bytes.
+type Sizes = BTreeMap<u64, Vec<String>>;
+
+/// Whether two paths are known to lead to one file: a hard link has the same content without a look at it.
+#[cfg(unix)]
+fn same_file(one: &Path, two: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    id(one).is_some() && id(one) == id(two)
+}
+
+#[cfg(not(unix))]
+fn same_file(one: &Path, two: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(two).is_ok_and(|two| one == two))
+}
+
 fn same_bytes(one: &Path, two: &Path) -> io::Result<bool> {
-    if fs::canonicalize(one)? == fs::canonicalize(two)? {
-        return Ok(true);
-    }
     let [mut one, mut two] = [File::open(one)?, File::open(two)?];
     let [mut a, mut b] = [vec![0; 1 << 16], vec![0; 1 << 16]];
     loop {

@@ -37,18 +37,26 @@ impl Mark {
 /// The label file of an image: the studio's own, else one of another program.
 pub(super) fn find(shared: &Shared, name: &str) -> Option<PathBuf> {
     let own = shared.labels(name);
-    own.is_file().then_some(own).or_else(|| others(&shared.folder.join("labels"), name).into_iter().next())
+    own.is_file().then_some(own).or_else(|| others(shared, "labels", name).into_iter().next())
 }
 
-/// Files of another name that hold the ground truth of an image in `labels/` or `masks/`.
-pub(super) fn others(folder: &Path, name: &str) -> Vec<PathBuf> {
+/// Files of another name that hold the ground truth of an image in a folder of the project.
+pub(super) fn others(shared: &Shared, folder: &str, name: &str) -> Vec<PathBuf> {
+    let folder = shared.folder.join(folder);
     if !folder.is_dir() {
         return Vec::new();
     }
-    let named = |suffix: &str| readable_extensions().map(move |e| folder.join(format!("{name}{suffix}.{e}"))).collect();
-    let all: Vec<PathBuf> = SUFFIXES.into_iter().flat_map(|suffix| -> Vec<PathBuf> { named(suffix) }).collect();
     let own = folder.join(format!("{name}.tif"));
-    all.into_iter().filter(|path| *path != own && path.is_file()).collect()
+    let mut found = Vec::new();
+    for stem in SUFFIXES.map(|suffix| format!("{name}{suffix}")) {
+        // An exact name counts more: with images `a` and `a_mask`, a file `a_mask` is of the latter.
+        if stem != name && shared.image_names().contains(&stem) {
+            continue;
+        }
+        let files = readable_extensions().map(|e| folder.join(format!("{stem}.{e}")));
+        found.extend(files.filter(|path| *path != own && path.is_file()));
+    }
+    found
 }
 
 /// A label file with its mark.

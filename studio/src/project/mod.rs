@@ -64,12 +64,18 @@ struct Shared {
     masks: AtomicBool,
     /// Images whose labels are open.
     open: Mutex<BTreeSet<String>>,
+    /// All images.
+    images: Mutex<BTreeSet<String>>,
     _lock: Option<Lock>,
 }
 
 impl Shared {
     fn open_names(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn image_names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn labels(&self, name: &str) -> PathBuf {
@@ -126,7 +132,7 @@ impl Project {
         let note = format!("The project of the images in {} is {}.", folder.display(), inside.display());
         let mut project = Self::at(inside, vec![note])?;
         let added = project.add_images(&images)?;
-        project.notes.extend(added.notes);
+        project.notes.extend(added.notes.into_iter().filter(|note| !note.contains(images::KNOWN)));
         Ok(project)
     }
 
@@ -139,9 +145,9 @@ impl Project {
         let images = folder.join("images");
         std::fs::create_dir_all(&images).map_err(|e| Error::io(&images, e))?;
         let (settings, masks) = (Settings::read(&folder)?, AtomicBool::new(false));
-        let shared = Arc::new(Shared { folder, masks, open: Mutex::default(), _lock: lock });
+        let shared = Arc::new(Shared { folder, masks, open: Mutex::default(), images: Mutex::default(), _lock: lock });
         let mut project = Self { shared, settings, notes };
-        project.note_classes();
+        project.share();
         project.refresh()?;
         project.save_settings()?;
         Ok(project)
@@ -166,7 +172,7 @@ impl Project {
     pub fn change(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {
         let several = self.settings.classes.len() > 1;
         change(&mut self.settings);
-        self.note_classes();
+        self.share();
         let masks = self.folder().join("masks");
         if several && !self.shared.masks.load(Ordering::Relaxed) && masks.is_dir() {
             // Training would read them, and they are not written any more.
@@ -182,7 +188,9 @@ impl Project {
         self.save_settings()
     }
 
-    fn note_classes(&self) {
+    /// Tells open labels what they need of the settings.
+    fn share(&self) {
+        *self.shared.image_names() = self.settings.images.keys().cloned().collect();
         self.shared.masks.store(self.settings.classes.len() > 1, Ordering::Relaxed);
     }
 

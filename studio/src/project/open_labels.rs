@@ -249,7 +249,7 @@ fn import(shared: &Shared, name: &str, labels: Labels, from: Option<&Path>, note
     let Some(from) = from else { return Editor::new(labels) };
     notes.push(format!("Labels are imported from {}.", from.display()));
     let own = shared.mask(name);
-    let masks = label_files::others(&shared.folder.join("masks"), name);
+    let masks = label_files::others(shared, "masks", name);
     let Some(mask) = own.is_file().then_some(own).or_else(|| masks.into_iter().next()) else {
         return Editor::new(labels);
     };

@@ -264,3 +264,16 @@ fn labels_are_opened_once() {
     drop(open);
     Project::open(dir.path()).unwrap();
 }
+
+/// An instance that was painted over keeps its class for when its id comes again; so does its journal.
+#[test]
+fn classes_of_absent_instances_are_kept() {
+    let (dir, project) = project();
+    let mut open = project.open_labels("a", SIZE).unwrap();
+    open.apply(&dot(20.0, 5, Some(3))).unwrap();
+    open.apply(&dot(20.0, 6, None)).unwrap();
+    open.save().unwrap();
+    open.apply(&dot(100.0, 5, None)).unwrap();
+    assert_eq!(open.labels().class_of(5), 3);
+    assert!(after_death(&dir).0 == *open.labels());
+}

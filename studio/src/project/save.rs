@@ -48,7 +48,7 @@ impl SaveJob {
         replace(&path, &bytes)?;
         drop(bytes);
         // Two files of labels of an image would be an error in training.
-        for other in others(&shared.folder.join("labels"), name) {
+        for other in others(shared, "labels", name) {
             set_aside(shared, &other, false)?;
         }
         if shared.masks.load(Ordering::Relaxed) {
@@ -69,7 +69,7 @@ pub(super) fn write_mask(shared: &Shared, name: &str, labels: &Labels) -> Result
     let path = shared.mask(name);
     let bytes = mask_tiff(labels).map_err(|e| Error::file(&path, e))?;
     replace(&path, &bytes)?;
-    for other in others(&shared.folder.join("masks"), name) {
+    for other in others(shared, "masks", name) {
         set_aside(shared, &other, false)?;
     }
     Ok(())

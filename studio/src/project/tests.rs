@@ -45,7 +45,7 @@ fn a_folder_of_images_becomes_a_project() {
     drop(project);
     // It is found again, with its labels, and nothing is added twice.
     let mut project = Project::open(dir.path()).unwrap();
-    assert_eq!(project.images(), ["a", "b.c"]);
+    assert_eq!((project.images(), project.notes().len()), (vec!["a".into(), "b.c".into()], 1));
     assert_eq!(project.open_labels("b.c", SIZE).unwrap().labels().instances().len(), 2);
     project.change_image("a", |image| (image.state, image.held_out) = (State::Reviewed, true)).unwrap();
     assert!(project.change_image("z", |_| ()).is_err());
@@ -135,6 +135,21 @@ fn the_folder_is_a_data_set() {
     project.change(|s| s.classes.truncate(1)).unwrap();
     assert!(!project.training_set().unwrap().train.join("masks").exists());
     check(dir.path(), 2, 2);
+}
+
+#[test]
+fn a_label_file_belongs_to_the_image_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "a_mask"] {
+        write_image(&dir.path().join(format!("images/{name}.pgm")), 1);
+    }
+    write_image(&dir.path().join("labels/a_mask.pgm"), 7);
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.settings().images["a"].state, State::Unlabelled);
+    assert_eq!(project.settings().images["a_mask"].state, State::Labelled);
+    label(&project, "a");
+    let other = project.open_labels("a_mask", SIZE).unwrap();
+    assert_eq!(other.labels().instances().iter().map(|i| i.id).collect::<Vec<_>>(), [7]);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use eframe::egui::Color32;
 use unet_studio::canvas::{ChannelDisplay, Contrast, View};
 use unet_wgpu::{Image, Pixels};
 
-const SIZE: [usize; 2] = [700, 600];
+/// Its quarter is the coarsest level.
+const SIZE: [usize; 2] = [1100, 900];
 
 /// A pattern with noise, as fractions.
 fn pattern(channels: usize) -> Vec<f64> {
@@ -127,7 +128,7 @@ fn rgb_is_shown_as_it_is() {
     }
     let pixels = image("u8", 3);
     let mut harness = open(pixels.clone(), [400.0, 300.0], 1.0);
-    harness.state_mut().canvas.view = Some(View { centre: [350.0, 300.0], zoom: 1.0 });
+    harness.state_mut().canvas.view = Some(View { centre: [352.0, 300.0], zoom: 1.0 });
     let shot = settle(&mut harness);
     for (x, y) in [(0, 0), (399, 299), (17, 120), (200, 150)] {
         let at = shot.image_point(x, y).map(|v| v as usize);

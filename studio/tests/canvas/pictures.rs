@@ -1,6 +1,6 @@
 //! Pictures to look at, in the folder for temporary files of tests: `cargo test --test canvas pictures -- --ignored`.
 
-use super::app::{App, Map, device, hash, open, settle};
+use super::app::{App, Map, device, drawn, hash, open, settle};
 use egui_kittest::Harness;
 use unet_studio::canvas::{LabelStyle, UNLABELLED, View};
 use unet_wgpu::{Image, Pixels};
@@ -30,9 +30,9 @@ fn save(harness: &mut Harness<App>, name: &str) {
     settle(harness);
     for _ in 0..10 {
         harness.step();
-        harness.render().unwrap();
+        drawn!(harness);
     }
-    harness.render().unwrap().save(format!("{}/canvas_{name}.png", env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    drawn!(harness).save(format!("{}/canvas_{name}.png", env!("CARGO_TARGET_TMPDIR"))).unwrap();
 }
 
 #[test]

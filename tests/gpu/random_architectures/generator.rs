@@ -101,6 +101,7 @@ impl Case {
             target: self.target,
             instances: None,
             scale: None,
+            recipe: None,
         };
         Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() })
     }

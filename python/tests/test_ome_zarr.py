@@ -1,0 +1,70 @@
+"""OME-Zarr: images by other people's writers, and labels as the program writes them."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import unet_wgpu
+from conftest import IMAGES
+from unet_wgpu import read_image, segment
+
+FIXTURES = Path(__file__).resolve().parents[2] / "assets" / "fixtures" / "zarr.zip"
+
+
+@pytest.fixture
+def images(tmp_path):
+    with zipfile.ZipFile(FIXTURES) as archive:
+        archive.extractall(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["v2_blosclz.zarr", "v3_sharded.zarr"])
+def test_an_image_is_the_array_in_it(images, name):
+    path = images / name
+    array = read_image(path)
+    y, x = np.indices(array.shape)
+    np.testing.assert_array_equal(array, (x // 4 * 7 + y // 3 * 13) * 3 % 4093)
+    # The path has a pixel size, which the model does not use.
+    result = segment(path)
+    assert result.pixel_size == (0.25, 0.5)
+    np.testing.assert_array_equal(result.labels, segment(array).labels)
+
+
+def test_labels_go_into_the_image(images):
+    path = images / "levels_05.zarr"
+    result = segment(path)
+    result.save(path / "labels" / "cells")
+    np.testing.assert_array_equal(read_image(path / "labels" / "cells"), result.labels)
+    group = json.loads((path / "labels" / "zarr.json").read_text())
+    assert group["attributes"]["ome"]["labels"] == ["cells"]
+    with pytest.raises(unet_wgpu.InvalidFileError, match="holds no labels"):
+        result.save(path)
+
+
+def test_files_are_the_programs(program, tmp_path):
+    image = IMAGES[0]
+    program("segment", image, "-o", tmp_path, "--save", "labels,ome-zarr,geojson,csv")
+    result = segment(image)
+    for ending in ["_labels.tif", "_contours.geojson", "_objects.csv", "_labels.ome.zarr"]:
+        theirs, own = tmp_path / f"{image.stem}{ending}", tmp_path / f"own{ending}"
+        result.save(own)
+        if not own.is_dir():
+            assert own.read_bytes() == theirs.read_bytes(), ending
+            continue
+        inside = sorted(p.relative_to(own) for p in own.rglob("*") if p.is_file())
+        assert inside == sorted(p.relative_to(theirs) for p in theirs.rglob("*") if p.is_file())
+        for file in inside:
+            text = (theirs / file).read_bytes().replace(theirs.name.encode(), own.name.encode())
+            assert (own / file).read_bytes() == text, file
+
+
+def test_what_cannot_be_saved(cells, tmp_path):
+    result = segment(cells)
+    with pytest.raises(unet_wgpu.InvalidArgumentError, match="does not say what to write"):
+        result.save(tmp_path / "a.txt")
+    with pytest.raises(unet_wgpu.InvalidArgumentError, match="no kind of file"):
+        result.save(tmp_path / "a.tif", kind="mask")
+    with pytest.raises(unet_wgpu.NotRequestedError):
+        segment(cells, instances=False).save(tmp_path / "a.tif")

@@ -1,0 +1,143 @@
+use std::fs;
+
+use super::*;
+use crate::infer::instance_files::{Labels, write_instances};
+use crate::infer::instances::InstanceOptions;
+use crate::infer::{Ids, LabelMap, Mask, OpenOptions, find_instances, is_own_result, open_image};
+
+/// Squares of 5 pixels on a grid of 8.
+fn squares(width: usize, height: usize) -> Instances {
+    let ids = (0..width * height).map(|i| u8::from(i % width % 8 < 5 && i / width % 8 < 5)).collect();
+    find_instances(&Mask::new(width, height, 2, Ids::U8(ids)).unwrap(), None, &InstanceOptions::default()).unwrap()
+}
+
+fn fixtures() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let zip = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fixtures/zarr.zip");
+    zip::ZipArchive::new(fs::File::open(zip).unwrap()).unwrap().extract(dir.path()).unwrap();
+    dir
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn sorted(names: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn labels_go_into_the_image() {
+    let dir = fixtures();
+    for (name, files) in [("levels_04.zarr", [".zattrs", ".zgroup"].as_slice()), ("levels_05.zarr", &["zarr.json"])] {
+        let image = dir.path().join(name);
+        let folder = labels_folder(None, &image, &image, None, false).unwrap();
+        assert_eq!(folder, image.join("labels/unet"));
+        assert!(!has_labels(&folder));
+        let plain = dir.path().join("plain.tif");
+        write_instances(&plain, &Labels, &mut squares(53, 41), &Source::default()).unwrap();
+        let expected = LabelMap::open(&plain).unwrap();
+        write_instances(&folder, &OmeZarr, &mut squares(53, 41), &Source::default()).unwrap();
+        assert_eq!(LabelMap::open(&folder).unwrap(), expected);
+        assert!(has_labels(&folder) && is_own_result(&folder).unwrap() && !is_own_result(&image).unwrap());
+        assert_eq!(names(&image.join("labels")), sorted(&[files, &["unet"]].concat()));
+        // The image's levels, scale and axes but the channels.
+        let (of, labels) = (Multiscale::open(&image).unwrap(), Multiscale::open(&folder).unwrap());
+        assert_eq!(labels.node.format, of.node.format);
+        assert!(labels.axes.iter().all(|a| of.axes.contains(a)) && labels.axes.len() + 1 == of.axes.len());
+        for level in 0..3 {
+            assert_eq!(labels.size(level).unwrap(), of.size(level).unwrap());
+            assert_eq!(labels.calibration(level, None), of.calibration(level, None));
+            let mut source = open_image(&folder, &OpenOptions { level, ..Default::default() }).unwrap();
+            let [w, h] = labels.size(level).unwrap().map(|n| n as usize);
+            let crate::infer::Pixels::U16(pixels) = source.read(0, 0, w, h).unwrap().pixels().clone() else {
+                panic!("16 bits")
+            };
+            for (i, &label) in pixels.iter().enumerate() {
+                let full = expected.labels()[(i / w << level) * 53 + (i % w << level)];
+                assert_eq!(u32::from(label), full, "level {level}, pixel {i}");
+            }
+        }
+        // Others are listed beside them, and the same again is listed once.
+        let other = image.join("labels/cells");
+        for folder in [&other, &folder] {
+            write_instances(folder, &OmeZarr, &mut squares(53, 41), &Source::default()).unwrap();
+        }
+        let format = of.node.format;
+        assert_eq!(listed(&image, format).unwrap(), ["unet", "cells"]);
+        assert_eq!(names(&image.join("labels")), sorted(&[files, &["cells", "unet"]].concat()));
+        // The image itself is as it was.
+        assert!(of.node.attributes == Node::open(&image).unwrap().attributes);
+        let e = write_instances(&other, &OmeZarr, &mut squares(50, 41), &Source::default()).unwrap_err().to_string();
+        assert!(e.contains("has no level of the labels' size, 50x41"), "{e}");
+        // Of a smaller copy.
+        write_instances(&other, &OmeZarr, &mut squares(27, 21), &Source::default()).unwrap();
+        assert_eq!(Multiscale::open(&other).unwrap().levels.len(), 2);
+    }
+}
+
+#[test]
+fn a_page_is_a_plane_of_the_labels() {
+    let dir = fixtures();
+    let image = dir.path().join("v2_tczyx.zarr");
+    let folder = labels_folder(None, &image, &image, Some(2), false).unwrap();
+    assert_eq!(folder, image.join("labels/unet_page2"));
+    write_instances(&folder, &OmeZarr, &mut squares(24, 20), &Source { page: 2, ..Source::default() }).unwrap();
+    for page in 0..4 {
+        let mut source = open_image(&folder, &OpenOptions { page, ..Default::default() }).unwrap();
+        let pixels = source.read(0, 0, 24, 20).unwrap();
+        let any = matches!(pixels.pixels(), crate::infer::Pixels::U16(v) if v.iter().any(|&l| l > 0));
+        assert_eq!(any, page == 2, "page {page}");
+    }
+}
+
+/// Larger than a chunk, with more instances than 16 bits count.
+#[test]
+fn labels_of_other_images_are_a_folder_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.tif");
+    let folder = labels_folder(None, &input, &input, None, false).unwrap();
+    assert_eq!(folder, dir.path().join("a_labels.ome.zarr"));
+    assert_eq!(labels_folder(Some(Path::new("b.zarr")), &input, &input, None, false).unwrap(), Path::new("b.zarr"));
+    assert!(labels_folder(Some(Path::new("b.zarr")), &input, &input, None, true).is_err());
+    let (width, height) = (2500, 1790);
+    write_instances(&folder, &OmeZarr, &mut squares(width, height), &Source::default()).unwrap();
+    let plain = dir.path().join("plain.tif");
+    write_instances(&plain, &Labels, &mut squares(width, height), &Source::default()).unwrap();
+    let expected = LabelMap::open(&plain).unwrap();
+    assert!(LabelMap::open(&folder).unwrap() == expected && expected.labels().iter().any(|&l| l > 65_535));
+    let labels = Multiscale::open(&folder).unwrap();
+    let sizes: Vec<_> = (0..labels.levels.len()).map(|i| labels.size(i).unwrap()).collect();
+    assert_eq!(sizes, [[2500, 1790], [1250, 895], [625, 448], [313, 224]]);
+    let mut third = open_image(&folder, &OpenOptions { level: 2, ..Default::default() }).unwrap();
+    let crate::infer::Pixels::F32(pixels) = third.read(0, 0, 625, 448).unwrap().pixels().clone() else {
+        panic!("32 bits")
+    };
+    for (i, &label) in pixels.iter().enumerate() {
+        assert_eq!(label, expected.labels()[i / 625 * 4 * width + i % 625 * 4] as f32, "pixel {i}");
+    }
+}
+
+#[test]
+fn nothing_else_is_replaced_and_nothing_half_remains() {
+    let dir = fixtures();
+    let image = dir.path().join("levels_04.zarr");
+    let before = names(&image);
+    for target in ["v3_none.zarr", "levels_04.zarr"] {
+        let e = write_instances(&dir.path().join(target), &OmeZarr, &mut squares(9, 9), &Source::default());
+        assert!(e.unwrap_err().to_string().contains("holds no labels of OME-Zarr"), "{target}");
+    }
+    let wrong = write_instances(&image.join("labels/a"), &OmeZarr, &mut squares(9, 9), &Source::default());
+    assert!(wrong.is_err());
+    assert_eq!(names(&image), before);
+    // A list that is none is found before any work.
+    fs::create_dir(image.join("labels")).unwrap();
+    fs::write(image.join("labels/.zattrs"), r#"{"labels": "a"}"#).unwrap();
+    let e = OmeZarr.sink(Output::from(image.join("labels/a")), &Calibration::default()).err().unwrap().to_string();
+    assert!(e.contains(".zattrs: `labels` is no list"), "{e}");
+}

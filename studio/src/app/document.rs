@@ -1,0 +1,96 @@
+//! The image at hand: its pixels, its labels under edit, predictions to compare.
+
+use super::layer::Layer;
+use crate::canvas::{CanvasImage, Contrast};
+use crate::engine::{ImageFile, Segmented};
+use crate::labels::{BACKGROUND, Edit, LabelMap, PasteMode, Rle};
+use crate::project::OpenLabels;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A network's instances of the image.
+pub(super) struct Prediction {
+    pub(super) result: Arc<Segmented>,
+    pub(super) layer: Layer,
+}
+
+impl Prediction {
+    pub(super) fn new(result: Arc<Segmented>) -> Option<Self> {
+        let [width, height] = result.size;
+        let map = LabelMap::from_ids(width, height, &result.labels).ok()?;
+        Some(Self { result, layer: Layer::new(map) })
+    }
+}
+
+/// The image at hand.
+pub(super) struct Document {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) image: CanvasImage,
+    pub(super) contrast: Option<Contrast>,
+    /// Micrometres.
+    pub(super) pixel_size: Option<f64>,
+    pub(super) editor: OpenLabels,
+    pub(super) labels: Layer,
+    pub(super) prediction: Option<Prediction>,
+    /// Another prediction, to compare with.
+    pub(super) compare: Option<Prediction>,
+    /// Instances of the labels that are chosen, the last one last.
+    pub(super) selected: Vec<u32>,
+}
+
+impl Document {
+    pub(super) fn new(name: String, file: ImageFile, editor: OpenLabels) -> Self {
+        let labels = Layer::new(editor.labels().map().clone());
+        Self {
+            name,
+            path: file.path,
+            image: CanvasImage::new(file.image),
+            contrast: None,
+            pixel_size: file.pixel_size.map(|[x, _]| x),
+            editor,
+            labels,
+            prediction: None,
+            compare: None,
+            selected: Vec::new(),
+        }
+    }
+
+    /// Brings the layer up to date after edits.
+    pub(super) fn refresh(&mut self) {
+        let changed = self.editor.take_changed();
+        self.labels.update(self.editor.labels().map(), &changed);
+    }
+
+    /// The instance to paint on: the one chosen last.
+    pub(super) fn active(&self) -> Option<u32> {
+        self.selected.last().copied()
+    }
+
+    /// The prediction as an edit of the labels: all of it, or where nothing is labelled yet.
+    pub(super) fn accepted(&self, mode: PasteMode) -> Option<Edit> {
+        let result = &self.prediction.as_ref()?.result;
+        let classes = result.rows.iter().filter(|row| row.class > 1);
+        let classes = classes.filter_map(|row| Some((row.id, u8::try_from(row.class).ok()?))).collect();
+        Some(Edit::Paste { at: [0, 0], size: result.size, ids: Rle::from_ids(&result.labels), classes, mode })
+    }
+
+    /// One predicted instance as an edit of the labels.
+    pub(super) fn accepted_one(&self, id: u32) -> Option<Edit> {
+        let prediction = self.prediction.as_ref()?;
+        let ids: Vec<u32> = prediction.result.labels.iter().map(|&label| label * u32::from(label == id)).collect();
+        // Everything else stays as it is.
+        let ids: Vec<u32> =
+            ids.into_iter().map(|label| if label == BACKGROUND { crate::labels::UNLABELLED } else { label }).collect();
+        let row = prediction.result.rows.iter().find(|row| row.id == id)?;
+        let classes = u8::try_from(row.class).ok().filter(|&class| class > 1).map(|class| (id, class));
+        let size = prediction.result.size;
+        Some(Edit::Paste {
+            at: [0, 0],
+            size,
+            ids: Rle::from_ids(&ids),
+            classes: classes.into_iter().collect(),
+            mode: PasteMode::Replace,
+        })
+    }
+}

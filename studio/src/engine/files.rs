@@ -1,0 +1,95 @@
+//! Images from files, for the canvas and the gallery.
+
+use super::Event;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, read_image};
+use unet_wgpu::{Error, Image, Pixels, Result};
+
+/// Rows and columns of a thumbnail at most.
+const THUMBNAIL: usize = 96;
+
+/// A decoded image.
+pub struct ImageFile {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its pixels.
+    pub image: Arc<Image>,
+    /// Micrometres per pixel, across and down, if the file says so.
+    pub pixel_size: Option<[f64; 2]>,
+    /// Notes on how it was read.
+    pub notes: Vec<String>,
+}
+
+/// A small copy of an image in colours of the screen.
+pub struct Thumbnail {
+    /// Its file.
+    pub path: PathBuf,
+    /// Columns and rows.
+    pub size: [usize; 2],
+    /// RGB.
+    pub rgb: Vec<u8>,
+}
+
+/// Whether a file is an image that the library reads, by its first bytes.
+pub fn is_image(path: &Path) -> bool {
+    path.is_file() && describe_image(path).is_ok_and(|facts| facts.is_some())
+}
+
+pub(super) fn load(path: &Path) -> Result<Event> {
+    let options = OpenOptions::default();
+    let (image, notes) = read_image(path, &options)?;
+    let pixel_size = calibration_of(path, &options, None)?.pixel.map(|p| [p.x, p.y]);
+    let notes = notes.iter().map(ToString::to_string).collect();
+    Ok(Event::Loaded(Box::new(ImageFile { path: path.into(), image: Arc::new(image), pixel_size, notes })))
+}
+
+pub(super) fn thumbnail(path: &Path) -> Result<Event> {
+    let (image, _) = read_image(path, &OpenOptions::default())?;
+    Ok(Event::Thumbnail(small(path, &image)?))
+}
+
+/// Every n-th pixel of an image, stretched between percentiles of what is left.
+fn small(path: &Path, image: &Image) -> Result<Thumbnail> {
+    let (width, height, channels) = (image.width(), image.height(), image.channels());
+    let step = width.max(height).div_ceil(THUMBNAIL).max(1);
+    let size = [width.div_ceil(step), height.div_ceil(step)];
+    let at = |i: usize| match image.pixels() {
+        Pixels::U8(v) => v.get(i).map(|&v| f32::from(v)),
+        Pixels::U16(v) => v.get(i).map(|&v| f32::from(v)),
+        Pixels::F32(v) => v.get(i).copied(),
+    };
+    let mut values = Vec::with_capacity(size[0] * size[1] * 3);
+    for y in (0..height).step_by(step) {
+        for x in (0..width).step_by(step) {
+            let first = (y * width + x) * channels;
+            let channel =
+                |c: usize| at(first + if channels >= 3 { c } else { 0 }).filter(|v| v.is_finite()).unwrap_or(0.0);
+            values.extend([0, 1, 2].map(channel));
+        }
+    }
+    let mut sorted = values.clone();
+    sorted.sort_by(f32::total_cmp);
+    let rank = |part: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * part) as usize).copied();
+    let (Some(low), Some(high)) = (rank(0.01), rank(0.998)) else {
+        return Err(Error::file(path, "has no pixels"));
+    };
+    let scale = 255.0 / (high - low).max(f32::MIN_POSITIVE);
+    let rgb = values.iter().map(|v| ((v - low) * scale).clamp(0.0, 255.0) as u8).collect();
+    Ok(Thumbnail { path: path.into(), size, rgb })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbnails_are_small_and_span_black_to_white() {
+        let pixels = (0..400 * 200).map(|i| (i % 400) as u16 * 100).collect();
+        let image = Image::new(400, 200, 1, Pixels::U16(pixels)).unwrap();
+        let small = small(Path::new("a"), &image).unwrap();
+        assert_eq!(small.size, [80, 40]);
+        assert_eq!((small.rgb.iter().min(), small.rgb.iter().max()), (Some(&0), Some(&255)));
+        assert!(small.rgb[..3 * 80].windows(6).all(|w| w[0] <= w[3]), "brighter to the right");
+    }
+}

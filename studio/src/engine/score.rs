@@ -1,0 +1,84 @@
+//! Scores of a model on labelled images, by image, the worst first.
+
+use super::segment::Segmenters;
+use super::{Event, Reporter};
+use std::path::Path;
+use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions};
+use unet_wgpu::low_level::train::evaluate::evaluate;
+use unet_wgpu::low_level::train::metrics::{Classes, Measure};
+use unet_wgpu::low_level::train::{Dataset, EvaluateOptions};
+use unet_wgpu::{Model, Result, SegmentOptions};
+
+/// The value of unlabelled pixels in files of labels.
+pub(super) const UNLABELLED: i64 = -1;
+
+/// Scores of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageScore {
+    /// Its name in the data set.
+    pub name: String,
+    /// F1 of instances at an IoU above 0.5; none without labelled instances.
+    pub f1: Option<f64>,
+    /// Dice of the foreground; none if it is absent.
+    pub dice: Option<f64>,
+    /// Instances found, missed, and wrongly found.
+    pub counts: [usize; 3],
+}
+
+/// Scores of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    /// Name of the model.
+    pub model: String,
+    /// F1 at an IoU above 0.5, of the instances of all images.
+    pub f1: f64,
+    /// Mean average precision over IoU 0.5 to 0.9.
+    pub mean_ap: f64,
+    /// Mean Dice of the foreground per image.
+    pub dice: Option<f64>,
+    /// By image, the worst first.
+    pub images: Vec<ImageScore>,
+}
+
+pub(super) fn score(
+    segmenters: &mut Segmenters,
+    model: Model,
+    settings: &InstanceSettings,
+    data: &Path,
+    reporter: &Reporter,
+) -> Result<Event> {
+    let data = Dataset::open(data)?;
+    let segmenter = segmenters.of(&model);
+    let labels = LabelOptions { ignore: Some(UNLABELLED), ..LabelOptions::default() };
+    let options = EvaluateOptions { labels, ..EvaluateOptions::default() };
+    let segment = SegmentOptions::default().with_instances(Some(settings.clone()));
+    let count = data.pairs().len().max(1) as f64;
+    let evaluation = evaluate(&data, segmenter.classes(), &options, |i, _, image| {
+        segmenter.segment(image, &segment, |done| reporter.progress((i as f64 + done) / count))
+    })?;
+    let mut images: Vec<ImageScore> = evaluation
+        .images
+        .iter()
+        .map(|image| {
+            let matches = image.instances.as_ref().map(|i| i.instances.matches(0.5));
+            let foreground =
+                (1..evaluation.classes.len()).filter_map(|class| image.confusion.if_present(class, Measure::Dice));
+            let (sum, classes) = foreground.fold((0.0, 0), |(sum, n), dice| (sum + dice, n + 1));
+            ImageScore {
+                name: image.name.clone(),
+                f1: matches.as_ref().map(|m| m.f1()),
+                dice: (classes > 0).then(|| sum / f64::from(classes)),
+                counts: matches.map_or([0; 3], |m| [m.tp, m.fn_, m.fp]),
+            }
+        })
+        .collect();
+    let rank = |s: &ImageScore| s.f1.or(s.dice).unwrap_or(2.0);
+    images.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+    Ok(Event::Scored(Box::new(Scores {
+        model: model.name.clone(),
+        f1: evaluation.matches(0.5).f1(),
+        mean_ap: evaluation.mean_ap(),
+        dice: evaluation.foreground(Measure::Dice, Classes::Present),
+        images,
+    })))
+}

@@ -1,0 +1,200 @@
+//! The whole application on a device without a window: open, segment, correct, train, export. What it finds must be what the
+//! library finds, and `unet segment` where UNET_PROGRAM names it. STUDIO_PICTURES is a folder for pictures of the window.
+
+use eframe::egui::{self, Key, Modifiers, PointerButton, Pos2, vec2};
+use eframe::egui_wgpu::WgpuSetup;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unet_studio::app::Studio;
+use unet_studio::device::descriptor;
+use unet_wgpu::low_level::infer::{InstanceSettings, read_image};
+use unet_wgpu::{Backend, Model, SegmentOptions, Segmenter};
+
+const IMAGE: &str = "nuclei_hff.png";
+
+fn image() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/images").join(IMAGE)
+}
+
+fn studio(folder: &Path) -> Harness<'static, Studio> {
+    let mut setup = egui_kittest::wgpu::default_wgpu_setup();
+    if let WgpuSetup::CreateNew(new) = &mut setup {
+        new.device_descriptor = Arc::new(descriptor);
+    }
+    let folder = folder.to_path_buf();
+    Harness::builder()
+        .with_size(vec2(1280.0, 800.0))
+        .with_render_every_step(true)
+        .with_render_cursor(false)
+        .with_step_dt(1.0 / 60.0)
+        .wgpu_setup(setup)
+        .build_eframe(move |cc| {
+            let render = cc.wgpu_render_state.as_ref().unwrap();
+            Studio::new(render, &cc.egui_ctx, Some(folder)).unwrap()
+        })
+}
+
+/// Draws frames until something has happened.
+fn until(harness: &mut Harness<'_, Studio>, what: &str, done: impl Fn(&Studio) -> bool) {
+    let start = Instant::now();
+    while !done(harness.state()) {
+        assert!(start.elapsed() < Duration::from_secs(600), "{what}: {:?}", harness.state().status());
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    harness.step();
+}
+
+fn press(harness: &mut Harness<'_, Studio>, modifiers: Modifiers, key: Key) {
+    harness.key_press_modifiers(modifiers, key);
+    harness.step();
+    harness.step();
+}
+
+fn picture(harness: &mut Harness<'_, Studio>, name: &str) {
+    if let Some(folder) = std::env::var_os("STUDIO_PICTURES") {
+        // Textures arrive over some frames.
+        (0..20).for_each(|_| harness.step());
+        harness.render().unwrap().save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
+    }
+}
+
+/// A stroke of the mouse over the canvas.
+fn drag(harness: &mut Harness<'_, Studio>, points: &[Pos2]) {
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.event(egui::Event::PointerMoved(points[0]));
+    harness.step();
+    harness.event(button(points[0], true));
+    harness.step();
+    for &point in points {
+        harness.event(egui::Event::PointerMoved(point));
+        harness.step();
+    }
+    harness.event(button(points[points.len() - 1], false));
+    harness.step();
+    harness.step();
+}
+
+#[test]
+fn from_an_image_to_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(image(), dir.path().join(IMAGE)).unwrap();
+    let mut harness = studio(dir.path());
+    until(&mut harness, "opening", |s| s.status().image.is_some() && s.status().model.is_some());
+    assert_eq!(harness.state().status().labelled, 0);
+
+    // Segment: the same instances as the library's segmenter on another device.
+    press(&mut harness, Modifiers::COMMAND, Key::Enter);
+    until(&mut harness, "segmenting", |s| s.status().predicted.is_some());
+    picture(&mut harness, "segment");
+    let (pixels, _) = read_image(image(), &Default::default()).unwrap();
+    let mut segmenter = Segmenter::new(Backend::open("auto").unwrap(), Model::open("nuclei").unwrap());
+    let options = SegmentOptions::default().with_instances(Some(InstanceSettings::default()));
+    let expected = segmenter.segment(&pixels, &options, |_| Ok(())).unwrap().instances.unwrap();
+    let found = harness.state().prediction().unwrap();
+    assert!(expected.labels.largest() > 3, "the image has nuclei");
+    assert!(found.labels == expected.labels.labels(), "the window finds other instances than the library");
+
+    // Settings take effect without running the network.
+    let count = found.rows.len();
+    harness.state_mut().set_instances(InstanceSettings::default().with_min_area(100_000));
+    until(&mut harness, "decoding", |s| s.status().predicted != Some(count));
+    assert_eq!(harness.state().status().predicted, Some(0));
+    harness.state_mut().set_instances(InstanceSettings::default());
+    until(&mut harness, "decoding again", |s| s.status().predicted == Some(count));
+
+    // Accept, paint, undo.
+    press(&mut harness, Modifiers::NONE, Key::A);
+    let accepted = harness.state().status();
+    assert_eq!(accepted.labelled, count);
+    press(&mut harness, Modifiers::NONE, Key::B);
+    press(&mut harness, Modifiers::NONE, Key::N);
+    let canvas = harness.state().canvas_rect().unwrap();
+    let stroke: Vec<Pos2> = (0..12).map(|i| canvas.left_top() + vec2(60.0 + 3.0 * i as f32, 60.0)).collect();
+    drag(&mut harness, &stroke);
+    let painted = harness.state().status();
+    assert_eq!((painted.labelled, painted.undo), (count + 1, accepted.undo + 1), "{painted:?}");
+    picture(&mut harness, "label");
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    assert_eq!(harness.state().status().labelled, count, "undone");
+    press(&mut harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!(harness.state().status().labelled, count + 1, "redone");
+    press(&mut harness, Modifiers::COMMAND, Key::S);
+
+    // Train.
+    harness.get_by_label("Train").click();
+    harness.step();
+    harness.state_mut().set_training(20, 2);
+    harness.step();
+    harness.get_all_by_label("Train").last().unwrap().click();
+    harness.step();
+    assert!(harness.state().status().training, "{:?}", harness.state().status());
+    until(&mut harness, "training", |s| !s.status().training);
+    let trained = harness.state().status();
+    assert_eq!((trained.steps, trained.failures), (20, 0), "{trained:?}");
+    until(&mut harness, "the trained model", |s| s.status().model != Some("nuclei".into()));
+    until(&mut harness, "its instances", |s| s.prediction().is_some_and(|p| p.model != "nuclei"));
+    picture(&mut harness, "train");
+    let model = Model::open(&harness.state().status().model.unwrap()).unwrap();
+    assert_eq!(model.metadata.recipe.as_ref().and_then(|r| r["steps"].as_u64()), Some(20), "the recipe is inside");
+
+    // Export: the program's bytes.
+    let out = dir.path().join("results");
+    harness.state_mut().export_to(&["labels", "mask", "csv"], out.clone());
+    until(&mut harness, "exporting", |s| s.status().idle);
+    let stem = IMAGE.trim_end_matches(".png");
+    assert!(out.join(format!("{stem}_mask.png")).is_file(), "{:?}", harness.state().status());
+    if let Some(program) = std::env::var_os("UNET_PROGRAM") {
+        let reference = dir.path().join("reference");
+        let run = std::process::Command::new(program)
+            .args(["segment", "--save", "labels,mask,csv", "-q", "-m"])
+            .arg(harness.state().status().model.unwrap())
+            .arg("-o")
+            .arg(&reference)
+            .arg(image())
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        for file in std::fs::read_dir(&reference).unwrap().map(|f| f.unwrap().path()) {
+            let own = out.join(file.file_name().unwrap());
+            assert!(std::fs::read(&file).unwrap() == std::fs::read(&own).unwrap(), "{} differs", own.display());
+        }
+    }
+
+    // Nothing is lost: another window on the project has the labels.
+    drop(harness);
+    let mut again = studio(dir.path());
+    until(&mut again, "opening again", |s| s.status().image.is_some());
+    assert_eq!(again.state().status().labelled, count + 1);
+}
+
+/// The network runs inside the frames of the window, which goes on.
+#[test]
+fn the_network_follows_the_view() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(image(), dir.path().join(IMAGE)).unwrap();
+    let mut harness = studio(dir.path());
+    until(&mut harness, "opening", |s| s.status().image.is_some() && s.status().model.is_some());
+    harness.state_mut().set_live(true, 8.0);
+    until(&mut harness, "a region", |s| s.status().regions > 0);
+    picture(&mut harness, "live");
+    assert_eq!(harness.state().status().failures, 0, "{:?}", harness.state().status());
+    // The same probabilities as the segmenter's, where the image is as large as the network's view.
+    let (pixels, _) = read_image(image(), &Default::default()).unwrap();
+    let mut segmenter = Segmenter::new(Backend::open("auto").unwrap(), Model::open("nuclei").unwrap());
+    let options = SegmentOptions::default().with_probabilities(true);
+    let expected = segmenter.segment(&pixels, &options, |_| Ok(())).unwrap().probabilities.unwrap();
+    let plane = pixels.width() * pixels.height();
+    let found = harness.state().live_probabilities().unwrap();
+    let expected = &expected[expected.len() - plane..];
+    let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(found.len() == plane && largest < 1e-5, "{largest}");
+}
