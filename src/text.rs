@@ -5,7 +5,7 @@ pub(crate) fn mib(bytes: u64) -> String {
     match bytes {
         ..1024 => format!("{bytes} bytes"),
         // A tenth of a MiB.
-        ..104_858 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1024..104_858 => format!("{:.1} KiB", bytes as f64 / 1024.0),
         _ => format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64),
     }
 }
