@@ -18,7 +18,7 @@ fn folder() -> Folder {
 
 /// The pixels of an image as a PNG file of 16 bits.
 fn png(f: &Folder, from: &str, to: &str) {
-    let (image, _) = read_image(&f.path(from), &OpenOptions::default()).unwrap();
+    let (image, _) = read_image(f.path(from), &OpenOptions::default()).unwrap();
     let Pixels::U16(pixels) = image.pixels() else { panic!("16 bits") };
     let (w, h) = (image.width() as u32, image.height() as u32);
     ImageBuffer::<Luma<u16>, _>::from_raw(w, h, pixels.clone()).unwrap().save(f.path(to)).unwrap();
@@ -39,7 +39,7 @@ fn results_are_those_of_the_same_image_in_a_file() {
         let of_file = run(&file);
         assert_eq!(of_file.code, 0, "{}", of_file.stderr);
         let read = |path: &str| std::fs::read(f.path(path)).unwrap();
-        let labels = |path: String| LabelMap::open(&f.path(&path)).unwrap();
+        let labels = |path: String| LabelMap::open(f.path(&path)).unwrap();
         let (mask, expected) = (read(&format!("{name}_mask.png")), labels(format!("{name}_labels.tif")));
         assert!(expected.labels().iter().any(|&l| l > 0));
         assert_eq!(labels(format!("{name}_labels.ome.zarr")), expected);

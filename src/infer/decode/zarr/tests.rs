@@ -24,7 +24,7 @@ impl Fixtures {
     }
 
     fn image(&self, name: &str, options: &OpenOptions) -> Image {
-        read_image(&self.path(name), options).unwrap_or_else(|e| panic!("{name}: {e}")).0
+        read_image(self.path(name), options).unwrap_or_else(|e| panic!("{name}: {e}")).0
     }
 
     /// Replaces text in a file, which must occur.
@@ -107,17 +107,17 @@ fn every_codec_gives_the_pixels_that_were_written() {
         let hole = |y: usize, x: usize| name.contains("holes") && (16..32).contains(&y) && x < 20;
         check(&image, name, |_, y, x| if hole(y, x) { fill } else { value([0, 0, 0, y, x], kind) });
         // Windows across the edges of chunks, with a cache of nearly nothing.
-        let mut source = open_image(&f.path(name), &OpenOptions::default()).unwrap();
+        let mut source = open_image(f.path(name), &OpenOptions::default()).unwrap();
         source.set_cache(1);
         for [x0, y0, w, h] in [[0, 0, 1, 1], [15, 10, 9, 30], [19, 31, 2, 2], [36, 44, 1, 1], [3, 17, 34, 1]] {
             let window = source.read(x0, y0, w, h).unwrap();
             check(&window, name, |_, y, x| at(&image, (y0 + y) * image.width() + x0 + x));
         }
         assert!(source.read(30, 0, image.width() - 29, 1).is_err());
-        let facts = describe_image(&f.path(name)).unwrap().unwrap();
+        let facts = describe_image(f.path(name)).unwrap().unwrap();
         assert_eq!((&*facts.pages[0].sample, facts.pages.len()), (stored, 1), "{name}");
         assert_eq!(facts.format, if name.starts_with("v2") { "OME-Zarr (Zarr 2)" } else { "OME-Zarr (Zarr 3)" });
-        let size = calibration_of(&f.path(name), &OpenOptions::default(), None).unwrap().pixel.unwrap();
+        let size = calibration_of(f.path(name), &OpenOptions::default(), None).unwrap().pixel.unwrap();
         assert_eq!((size.x, size.y, size.z, size.source), (0.25, 0.5, None, PixelSizeSource::OmeZarr));
     }
 }
@@ -144,22 +144,22 @@ fn planes_at_every_time_are_pages() {
 fn levels_are_smaller_copies() {
     let f = Fixtures::new();
     for (name, kind, channels) in [("levels_04.zarr", "u2", 2), ("levels_05.zarr", "u1", 3)] {
-        let facts = describe_image(&f.path(name)).unwrap().unwrap();
+        let facts = describe_image(f.path(name)).unwrap().unwrap();
         assert_eq!(facts.pages[0].levels, [[53, 41], [27, 21], [14, 11]], "{name}");
         for level in 0..3 {
             let options = OpenOptions { level, ..Default::default() };
             let image = f.image(name, &options);
             assert_eq!(image.channels(), channels);
             check(&image, name, |c, y, x| value([0, c, 0, y << level, x << level], kind));
-            let size = calibration_of(&f.path(name), &options, None).unwrap().pixel.unwrap();
+            let size = calibration_of(f.path(name), &options, None).unwrap().pixel.unwrap();
             assert_eq!(size.x, 0.5 * f64::from(1 << level));
-            let known = calibration_of(&f.path(name), &options, Some([3.0, 3.0])).unwrap().pixel.unwrap();
+            let known = calibration_of(f.path(name), &options, Some([3.0, 3.0])).unwrap().pixel.unwrap();
             assert_eq!(known.y, 3.0 * f64::from(1 << level));
         }
         let e = f.error(name, &OpenOptions { level: 3, ..Default::default() });
         assert!(e.ends_with("has levels 0 to 2 (53x41, 27x21, 14x11), there is no level 3"), "{e}");
     }
-    let names = |name: &str| open_image(&f.path(name), &OpenOptions::default()).unwrap();
+    let names = |name: &str| open_image(f.path(name), &OpenOptions::default()).unwrap();
     let (dyes, colours) = (names("levels_04.zarr"), names("levels_05.zarr"));
     assert_eq!((dyes.channel_names(), dyes.info().kind), (vec!["DAPI".into(), "GFP".into()], ChannelKind::SEPARATE));
     assert_eq!(colours.info().kind, ChannelKind::RGB);
@@ -199,7 +199,7 @@ fn series_are_those_of_bio_formats() {
 #[test]
 fn numbers_of_labels_are_exact() {
     let f = Fixtures::new();
-    let map = LabelMap::open(&f.path("v2_zlib_u4.zarr")).unwrap();
+    let map = LabelMap::open(f.path("v2_zlib_u4.zarr")).unwrap();
     for (i, &label) in map.labels().iter().enumerate() {
         assert_eq!(f64::from(label), value([0, 0, 0, i / 37, i % 37], "u4"));
     }
@@ -208,7 +208,7 @@ fn numbers_of_labels_are_exact() {
         ("v2_lz4_i1.zarr", "holds the value -100"),
         ("levels_04.zarr", "2 channels, not labels"),
     ] {
-        let e = LabelMap::open(&f.path(name)).unwrap_err().to_string();
+        let e = LabelMap::open(f.path(name)).unwrap_err().to_string();
         assert!(e.contains(words), "{e}");
     }
 }
@@ -298,7 +298,7 @@ fn what_is_not_stored_costs_nothing() {
     for side in ["45", "37"] {
         f.edit("v2_holes.zarr/0/.zarray", side, "60000");
     }
-    let mut source = open_image(&f.path("v2_holes.zarr"), &OpenOptions::default()).unwrap();
+    let mut source = open_image(f.path("v2_holes.zarr"), &OpenOptions::default()).unwrap();
     let window = source.read(59_000, 59_000, 1000, 1000).unwrap();
     assert!((0..1_000_000).all(|i| at(&window, i) == 7.0));
     let e = f.error("v2_holes.zarr", &OpenOptions::default());

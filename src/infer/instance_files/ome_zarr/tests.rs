@@ -59,7 +59,7 @@ fn labels_go_into_the_image() {
                 panic!("16 bits")
             };
             for (i, &label) in pixels.iter().enumerate() {
-                let full = expected.labels()[(i / w << level) * 53 + (i % w << level)];
+                let full = expected.labels()[((i / w) << level) * 53 + ((i % w) << level)];
                 assert_eq!(u32::from(label), full, "level {level}, pixel {i}");
             }
         }
@@ -129,10 +129,10 @@ fn nothing_else_is_replaced_and_nothing_half_remains() {
     let image = dir.path().join("levels_04.zarr");
     let before = names(&image);
     for target in ["v3_none.zarr", "levels_04.zarr"] {
-        let e = write_instances(&dir.path().join(target), &OmeZarr, &mut squares(9, 9), &Source::default());
+        let e = write_instances(dir.path().join(target), &OmeZarr, &mut squares(9, 9), &Source::default());
         assert!(e.unwrap_err().to_string().contains("holds no labels of OME-Zarr"), "{target}");
     }
-    let wrong = write_instances(&image.join("labels/a"), &OmeZarr, &mut squares(9, 9), &Source::default());
+    let wrong = write_instances(image.join("labels/a"), &OmeZarr, &mut squares(9, 9), &Source::default());
     assert!(wrong.is_err());
     assert_eq!(names(&image), before);
     // A list that is none is found before any work.
