@@ -159,7 +159,8 @@ impl TrainRun {
             target: config.instances.map(|i| i.target),
             instances: config.instances.map(InstancesConfig::settings),
             scale: ground_truth[0].diameter.map(|d| TrainedScale::default().with_diameter((d * 10.0).round() / 10.0)),
-            recipe: serde_json::to_value(&config).ok(),
+            // Read back, as a run by its configuration file would have it: equal runs give equal bytes.
+            recipe: toml::from_str(&text).ok(),
         };
         let mut taken = 0;
         let begin = initial(&graph, config.seed);

@@ -76,7 +76,7 @@ impl TrainJob {
         config.seed = self.seed;
         config.optimiser.lr = self.lr;
         config.warmup = (self.steps / 20).min(20);
-        config.eval_every = (self.steps / EVALUATIONS).max(1);
+        config.eval_every = (self.steps / EVALUATIONS).max(10).min(self.steps.max(1));
         // Instances found where nothing is labelled are neither right nor wrong, so their F1 says little.
         config.monitor = Some(if self.partial || self.held_out.is_none() { Monitor::Loss } else { Monitor::F1 });
         config.augment = AugmentationPreset::Microscopy.augmentation();
