@@ -111,7 +111,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Bytes uploaded per frame: of images, of labels.
-    const ROOM: [usize; 2] = [4 << 20, 2 << 20];
+    const ROOM: [usize; 2] = [2 << 20, 1 << 20];
 
     pub fn new() -> Self {
         Self {
@@ -264,7 +264,7 @@ mod tests {
         store.start_frame();
         let tiles =
             (0..10).filter(|&x| store.has_room(&key(x)) && store.put(key(x), texels(), Version::default(), 0) < 99);
-        assert_eq!(tiles.count(), 4);
+        assert_eq!(tiles.count(), 2);
         assert!(store.waiting);
         store.start_frame();
         assert!(!store.has_room(&key(9)));
