@@ -18,8 +18,8 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let mut native = eframe::NativeOptions::default();
-    native.viewport = egui::ViewportBuilder::default().with_inner_size([1360.0, 860.0]).with_drag_and_drop(true);
+    let viewport = egui::ViewportBuilder::default().with_inner_size([1360.0, 860.0]).with_drag_and_drop(true);
+    let mut native = eframe::NativeOptions { viewport, ..Default::default() };
     if let egui_wgpu::WgpuSetup::CreateNew(setup) = &mut native.wgpu_options.wgpu_setup {
         setup.device_descriptor = Arc::new(|adapter: &wgpu::Adapter| descriptor(adapter));
     }

@@ -10,16 +10,10 @@ use unet_wgpu::low_level::infer::{InstanceMethod, WRITERS};
 use unet_wgpu::low_level::weights::InstanceTarget;
 
 /// How the table of instances is sorted.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sorting {
     column: usize,
     descending: bool,
-}
-
-impl Default for Sorting {
-    fn default() -> Self {
-        Self { column: 0, descending: false }
-    }
 }
 
 pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {

@@ -100,7 +100,7 @@ fn the_folder_is_a_data_set() {
     label(&project, "a");
     label(&project, "day1/b");
     let options = LabelOptions { ignore: Some(-1), ..LabelOptions::default() };
-    let image: Image = read_image(&project.image_path("a").unwrap(), &OpenOptions::default()).unwrap().0;
+    let image: Image = read_image(project.image_path("a").unwrap(), &OpenOptions::default()).unwrap().0;
     let check = |folder: &Path, classes: usize, count: usize| {
         let data = Dataset::open(folder).unwrap();
         assert_eq!(data.pairs().len(), count);

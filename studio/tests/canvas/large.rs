@@ -12,7 +12,7 @@ use unet_wgpu::{Image, Pixels};
 const SIDE: u32 = 10_000;
 
 fn image() -> Image {
-    let value = |i: u32| ((i % SIDE / 16 ^ i / SIDE / 16) as u8).wrapping_add((hash(i) % 16) as u8);
+    let value = |i: u32| (((i % SIDE / 16) ^ (i / SIDE / 16)) as u8).wrapping_add((hash(i) % 16) as u8);
     Image::new(SIDE as usize, SIDE as usize, 1, Pixels::U8((0..SIDE * SIDE).map(value).collect())).unwrap()
 }
 
