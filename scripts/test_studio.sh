@@ -26,5 +26,7 @@ fi
 cargo build --bin unet
 UNET_PROGRAM=$CARGO_TARGET_DIR/debug/unet
 export UNET_PROGRAM
-cargo test --locked --manifest-path $manifest
+cargo test --locked --manifest-path $manifest --lib --bins --test labels --test journal --test canvas
+# One window at a time: they share the processor with what they test.
+cargo test --locked --manifest-path $manifest --test window -- --test-threads 1
 echo "the application finds and writes what the program does"

@@ -13,7 +13,8 @@ use crate::session::Longest;
 const RUNS: u32 = 3;
 
 impl Frame {
-    /// Measures the time of every dispatch, for [`Budget::Milliseconds`]. Runs every network three times, waits for it, and drops
+    /// Measures the time of every dispatch, for [`Budget::Milliseconds`](crate::frame::Budget::Milliseconds).
+    /// Runs every network three times, waits for it, and drops
     /// a frame that was started. Returns milliseconds of a whole frame of the largest size.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(&mut self) -> Result<f64> {
