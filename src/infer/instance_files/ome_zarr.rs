@@ -236,8 +236,9 @@ impl Layout {
         }
         let wide = instances.count() > usize::from(u16::MAX);
         let resolutions = self.levels.iter().map(|(level, _)| level.clone()).collect();
-        let mut pyramid =
-            Pyramid::create(pending.path(), self.format, wide, resolutions).map_err(|e| Error::io(folder, e))?;
+        let names: Vec<Value> = self.axes.iter().map(|axis| axis["name"].clone()).collect();
+        let pyramid = Pyramid::create(pending.path(), self.format, wide, &names, resolutions);
+        let mut pyramid = pyramid.map_err(|e| Error::io(folder, e))?;
         let mut line = vec![0; instances.width()];
         instances.rows(|_, runs| {
             Run::paint(runs, &mut line);

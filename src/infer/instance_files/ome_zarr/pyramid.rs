@@ -48,14 +48,20 @@ struct Level {
 }
 
 impl Pyramid {
-    /// Creates the arrays `0`, `1`, ... in a folder.
-    pub(super) fn create(folder: &Path, format: Format, wide: bool, resolutions: Vec<Resolution>) -> Result<Self> {
+    /// Creates the arrays `0`, `1`, ... in a folder, whose axes have these names.
+    pub(super) fn create(
+        folder: &Path,
+        format: Format,
+        wide: bool,
+        axes: &[Value],
+        resolutions: Vec<Resolution>,
+    ) -> Result<Self> {
         let bytes = if wide { 4 } else { 2 };
         let mut levels = Vec::new();
         for (number, Resolution { shape, plane, factors }) in resolutions.into_iter().enumerate() {
             let array = folder.join(number.to_string());
             fs::create_dir(&array)?;
-            let (name, metadata) = metadata(format, bytes, &shape);
+            let (name, metadata) = metadata(format, bytes, axes, &shape);
             fs::write(array.join(name), format!("{metadata:#}"))?;
             let start = if format == Format::V3 { array.join("c") } else { array };
             let folder = plane.iter().fold(start, |path, at| path.join(at.to_string()));
@@ -126,7 +132,7 @@ impl Level {
 }
 
 /// The metadata of an array, and the file for it.
-fn metadata(format: Format, bytes: usize, shape: &[u64]) -> (&'static str, Value) {
+fn metadata(format: Format, bytes: usize, axes: &[Value], shape: &[u64]) -> (&'static str, Value) {
     let planes = shape.len().saturating_sub(2);
     let chunk: Vec<u64> = (0..shape.len()).map(|i| if i < planes { 1 } else { CHUNK as u64 }).collect();
     match format {
@@ -150,6 +156,8 @@ fn metadata(format: Format, bytes: usize, shape: &[u64]) -> (&'static str, Value
                 "zarr_format": 3,
                 "node_type": "array",
                 "shape": shape,
+                // Version 0.5 asks for them.
+                "dimension_names": axes,
                 "data_type": format!("uint{}", bytes * 8),
                 "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": chunk } },
                 "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
@@ -161,5 +169,18 @@ fn metadata(format: Format, bytes: usize, shape: &[u64]) -> (&'static str, Value
                 "attributes": {},
             }),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_of_version_3_name_their_dimensions() {
+        let axes = ["z", "y", "x"].map(Value::from);
+        let (name, array) = metadata(Format::V3, 2, &axes, &[1, 300, 400]);
+        assert_eq!((name, &array["dimension_names"]), ("zarr.json", &json!(["z", "y", "x"])));
+        assert_eq!(array["chunk_grid"]["configuration"]["chunk_shape"], json!([1, CHUNK, CHUNK]));
     }
 }
