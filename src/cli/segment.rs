@@ -54,8 +54,8 @@ Examples:
                                                  every page is a channel of one image
 
 Images: PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF and BigTIFF (integers and floats of any size, strips and tiles;
-OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float), OME-Zarr (images, plates, wells); grey, RGB, any number of channels; any size. RGB becomes grey by
-luminance, grey becomes RGB by repetition; any other mismatch between a file's channels and the network's is an error unless
+OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float), OME-Zarr (images, plates, wells); grey, RGB, any number of
+channels; any size. RGB becomes grey by luminance, grey becomes RGB by repetition; any other mismatch between a file's channels and the network's is an error unless
 --channels selects channels. Large images are cut into tiles; the joined result equals one run on the whole image. TIFF,
 NPY and OME-Zarr are read in windows and results are written in strips; other formats are decoded into memory first.
 

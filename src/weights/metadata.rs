@@ -39,7 +39,7 @@ pub struct ModelMetadata {
     /// The scale of the images it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<TrainedScale>,
-    /// How it was trained: the complete configuration of `unet train`, if that made it.
+    /// How it was trained: the configuration of `unet train` without the folders of its data, if that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
 }

@@ -144,7 +144,9 @@ fn from_an_image_to_a_model() {
     until(&mut harness, "its instances", |s| s.prediction().is_some_and(|p| p.model != "nuclei"));
     picture(&mut harness, "train");
     let model = Model::open(&harness.state().status().model.unwrap()).unwrap();
-    assert_eq!(model.metadata.recipe.as_ref().and_then(|r| r["steps"].as_u64()), Some(20), "the recipe is inside");
+    let recipe = model.metadata.recipe.as_ref().unwrap();
+    assert_eq!((recipe["steps"].as_u64(), recipe["data"]["ignore"].as_i64()), (Some(20), Some(-1)), "{recipe}");
+    assert!(!recipe.to_string().contains(dir.path().to_str().unwrap()), "whose folders these are is not in it");
 
     // Export: the program's bytes.
     let out = dir.path().join("results");

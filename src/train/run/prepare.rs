@@ -159,8 +159,7 @@ impl TrainRun {
             target: config.instances.map(|i| i.target),
             instances: config.instances.map(InstancesConfig::settings),
             scale: ground_truth[0].diameter.map(|d| TrainedScale::default().with_diameter((d * 10.0).round() / 10.0)),
-            // Read back, as a run by its configuration file would have it: equal runs give equal bytes.
-            recipe: toml::from_str(&text).ok(),
+            recipe: recipe(&text),
         };
         let mut taken = 0;
         let begin = initial(&graph, config.seed);
@@ -287,4 +286,14 @@ fn image_in(dir: &Path) -> Option<String> {
         let folder = path.is_dir() && ["images", "masks", "labels"].contains(&&name[..]);
         (folder || path.is_file() && is_image_file(&path)).then_some(name)
     })
+}
+
+/// The configuration for the model's file, as its TOML reads back: equal runs give equal bytes. Without the folders of the data, whose
+/// names are nobody's business who is given the model.
+fn recipe(config: &str) -> Option<serde_json::Value> {
+    let mut recipe: serde_json::Value = toml::from_str(config).ok()?;
+    if let Some(data) = recipe.get_mut("data").and_then(serde_json::Value::as_object_mut) {
+        data.retain(|key, _| !["folder", "validation_folder"].contains(&key.as_str()));
+    }
+    Some(recipe)
 }

@@ -348,10 +348,12 @@ impl Studio {
         self.saved_at = now;
         let unsaved = self.document.as_mut().filter(|doc| doc.editor.unsaved() > 0);
         let Some(job) = unsaved.and_then(|doc| doc.editor.begin_save()) else { return };
+        let failed = self.failed_saves.0.clone();
         std::thread::spawn(move || {
-            // The journal has every edit still, and tells the next save to try again.
+            // The journal has every edit still, and the next save tries again.
             if let Err(e) = job.run() {
-                log::error!("{e}");
+                // Without a receiver the window is closed.
+                let _ = failed.send(e.to_string());
             }
         });
     }

@@ -1,24 +1,54 @@
 //! The image at hand: its pixels, its labels under edit, predictions to compare.
 
-use super::layer::Layer;
-use crate::canvas::{CanvasImage, Contrast};
+use crate::canvas::{CanvasImage, Contrast, MapTiles, TileVersions};
 use crate::engine::{ImageFile, Segmented};
 use crate::labels::{BACKGROUND, Edit, LabelMap, PasteMode, Rle};
 use crate::project::OpenLabels;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the canvas knows a label map by: a key, and when its tiles changed.
+struct Seen {
+    key: u64,
+    versions: TileVersions,
+}
+
+impl Seen {
+    fn new(map: &LabelMap) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut versions = TileVersions::default();
+        versions.note(map, &[]);
+        Self { key: NEXT.fetch_add(1, Ordering::Relaxed), versions }
+    }
+
+    fn tiles<'a>(&'a self, map: &'a LabelMap) -> MapTiles<'a> {
+        MapTiles { map, versions: &self.versions }
+    }
+}
 
 /// A network's instances of the image.
 pub(super) struct Prediction {
     pub(super) result: Arc<Segmented>,
-    pub(super) layer: Layer,
+    map: LabelMap,
+    seen: Seen,
 }
 
 impl Prediction {
     pub(super) fn new(result: Arc<Segmented>) -> Option<Self> {
         let [width, height] = result.size;
         let map = LabelMap::from_ids(width, height, &result.labels).ok()?;
-        Some(Self { result, layer: Layer::new(map) })
+        let seen = Seen::new(&map);
+        Some(Self { result, map, seen })
+    }
+
+    /// What tells it from other label maps.
+    pub(super) fn key(&self) -> u64 {
+        self.seen.key
+    }
+
+    pub(super) fn tiles(&self) -> MapTiles<'_> {
+        self.seen.tiles(&self.map)
     }
 }
 
@@ -31,7 +61,7 @@ pub(super) struct Document {
     /// Micrometres.
     pub(super) pixel_size: Option<f64>,
     pub(super) editor: OpenLabels,
-    pub(super) labels: Layer,
+    seen: Seen,
     pub(super) prediction: Option<Prediction>,
     /// Another prediction, to compare with.
     pub(super) compare: Option<Prediction>,
@@ -41,7 +71,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn new(name: String, file: ImageFile, editor: OpenLabels) -> Self {
-        let labels = Layer::new(editor.labels().map().clone());
+        let seen = Seen::new(editor.labels().map());
         Self {
             name,
             path: file.path,
@@ -49,17 +79,27 @@ impl Document {
             contrast: None,
             pixel_size: file.pixel_size.map(|[x, _]| x),
             editor,
-            labels,
+            seen,
             prediction: None,
             compare: None,
             selected: Vec::new(),
         }
     }
 
-    /// Brings the layer up to date after edits.
+    /// Notes what edits have changed, for the canvas.
     pub(super) fn refresh(&mut self) {
         let changed = self.editor.take_changed();
-        self.labels.update(self.editor.labels().map(), &changed);
+        self.seen.versions.note(self.editor.labels().map(), &changed);
+    }
+
+    /// What tells its labels from other label maps.
+    pub(super) fn key(&self) -> u64 {
+        self.seen.key
+    }
+
+    /// The labels as the canvas reads them.
+    pub(super) fn tiles(&self) -> MapTiles<'_> {
+        self.seen.tiles(self.editor.labels().map())
     }
 
     /// The instance to paint on: the one chosen last.

@@ -17,6 +17,8 @@ impl Studio {
                 Chosen::Export(folder) => self.export(folder),
             }
         }
+        let failed: Vec<String> = self.failed_saves.1.try_iter().collect();
+        failed.into_iter().for_each(|reason| self.complain(reason));
         let events: Vec<Event> = self.engine.events().collect();
         events.into_iter().for_each(|event| self.take(event));
     }

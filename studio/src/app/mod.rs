@@ -6,7 +6,6 @@ mod document;
 mod events;
 mod gallery;
 mod label_panel;
-mod layer;
 mod menu;
 mod segment_panel;
 mod status;
@@ -27,7 +26,7 @@ use segment_panel::Sorting;
 pub use status::Status;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use tools::Tools;
 use train_panel::{TrainOptions, Training};
 use unet_wgpu::Gpu;
@@ -100,6 +99,8 @@ pub struct Studio {
     dialogs: Dialogs,
     messages: Vec<(f64, String, bool)>,
     saved_at: f64,
+    /// Why saves on other threads failed.
+    failed_saves: (Sender<String>, Receiver<String>),
     /// A model that training has just made.
     trained: Option<PathBuf>,
     /// What is under the pointer.
@@ -155,6 +156,7 @@ impl Studio {
             dialogs: Dialogs::default(),
             messages: Vec::new(),
             saved_at: 0.0,
+            failed_saves: channel(),
             trained: None,
             hovered: String::new(),
             area: None,

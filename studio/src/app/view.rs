@@ -17,20 +17,14 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     studio.canvas.primary_pans = studio.tools.tool == Tool::Select;
     let live = live(studio, &doc.image, &doc.path);
     let style = |unlabelled: bool, selected: Option<u32>| LabelStyle { unlabelled, selected, ..studio.style.clone() };
-    let labels = LabelLayer {
-        key: doc.labels.key(),
-        tiles: &doc.labels,
-        style: style(studio.style.unlabelled, doc.selected.last().copied()),
-    };
-    let layer = |p: &'_ Prediction, selected| (p.layer.key(), style(false, selected));
-    let predicted = doc.prediction.as_ref().map(|p| {
-        let (key, style) = layer(p, studio.shown_instance);
-        LabelLayer { key, tiles: &p.layer, style }
-    });
-    let compared = doc.compare.as_ref().map(|p| {
-        let (key, style) = layer(p, None);
-        LabelLayer { key, tiles: &p.layer, style }
-    });
+    let tiles = doc.tiles();
+    let selected = style(studio.style.unlabelled, doc.selected.last().copied());
+    let labels = LabelLayer { key: doc.key(), tiles: &tiles, style: selected };
+    let [first, second] = [&doc.prediction, &doc.compare].map(|p| p.as_ref().map(|p| (p.key(), p.tiles())));
+    let chosen = style(false, studio.shown_instance);
+    let predicted = first.as_ref().map(|(key, tiles)| LabelLayer { key: *key, tiles, style: chosen });
+    let plain = style(false, None);
+    let compared = second.as_ref().map(|(key, tiles)| LabelLayer { key: *key, tiles, style: plain });
     let (labels, compare) = match studio.shown {
         Shown::Labels => (Some(labels), None),
         Shown::Prediction => (predicted, compared),

@@ -1,0 +1,5 @@
+//! Editing labels, against slow references.
+
+mod examples;
+mod properties;
+mod reference;
