@@ -16,6 +16,9 @@ sh scripts/setup.sh >&2
 UNET_REQUIRE_GPU=${UNET_REQUIRE_GPU-1}
 if [ -n "$UNET_REQUIRE_GPU" ]; then export UNET_REQUIRE_GPU; else unset UNET_REQUIRE_GPU; fi
 
+# Each step compiles once, so nothing is kept for a next time.
+export CARGO_INCREMENTAL=0
+
 # Without a desktop Mesa prints a harmless error per device; the program silences it for itself.
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
 
