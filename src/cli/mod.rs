@@ -29,6 +29,8 @@ mod run;
 mod scale;
 mod segment;
 mod segment_group;
+mod segment_pipeline;
+mod segment_report;
 mod selftest;
 mod shaders;
 mod shard;

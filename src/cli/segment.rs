@@ -4,14 +4,16 @@ use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::scale::ScaleArgs;
-use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
+use super::segment_group::{Job, OpenJob, Save, Work};
+use super::segment_pipeline::Pipeline;
+use super::segment_report::{Reporter, Reports};
 use super::shard::{Shard, shard};
 use super::{Common, output, values};
 use clap::Args;
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
 use unet_wgpu::low_level::infer::{
     Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, has_labels, is_own_result, labels_folder, name_for_results, output_path, page_count,
@@ -149,9 +151,7 @@ struct UnreadPages {
 }
 
 impl UnreadPages {
-    fn add(&mut self, input: &Path) {
-        // A file that cannot be read is reported when it is opened.
-        let pages = page_count(input).unwrap_or(1);
+    fn add(&mut self, input: &Path, pages: usize) {
         if pages > 1 {
             self.files += 1;
             self.first.get_or_insert_with(|| (input.to_path_buf(), pages));
@@ -222,7 +222,6 @@ impl Segment {
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, ensemble).with_recovery(common.recovery());
-        let mut skipped = 0;
         if self.blend == Blend::Gaussian {
             let whole = "tiles are blended: with several tiles the result differs from that of the whole image";
             common.note(whole);
@@ -252,7 +251,7 @@ impl Segment {
             overlay: shown,
             coordinates: self.coordinates,
             memory: self.memory,
-            pages: self.page.unwrap_or_default() != PageChoice::default(),
+            counts_pages: self.page.is_none() && !self.read.pages_as_channels,
             level: self.level,
             scale: &self.scale,
             trained: *trained,
@@ -264,52 +263,26 @@ impl Segment {
                 .with_batch(self.batch.into())
                 .with_instances(Some(requested)),
         };
-        let mut unread = UnreadPages::default();
-        let mut group: Vec<OpenJob> = Vec::new();
-        let mut reporter = Reporter {
+        let reports = Reports::new(Reporter {
             common,
             device,
             model: self.model.join(" + "),
+            classes: segmenter.classes(),
+            method: instances.to_string(),
+            trained: trained.and_then(|t| t.pixel_size),
+            pages: self.page.unwrap_or_default() != PageChoice::default(),
+            level: self.level,
             several: all > 1,
             failed: 0,
             notes: BTreeSet::new(),
-        };
-        for (i, job) in jobs.iter().enumerate() {
-            if self.skips(job) {
-                work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
-                skipped += 1;
-                if common.json {
-                    let line = json!({ "input": job.input.to_string_lossy(), "skipped": true });
-                    output::line_if_read(&line.to_string())?;
-                }
-                continue;
-            }
-            if self.page.is_none() && !self.read.pages_as_channels {
-                unread.add(job.input);
-            }
-            if i + 1 == jobs.len()
-                && let Some(text) = unread.text()
-            {
-                common.note(&text);
-            }
-            match work.open(job, i + 1) {
-                Ok(opened) => {
-                    if !opened.joins(&group, self.memory) {
-                        work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
-                    }
-                    group.push(opened);
-                }
-                Err(e) => {
-                    work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
-                    reporter.failed(job.input, e)?;
-                }
-            }
-            if group.len() == usize::from(self.batch) {
-                work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
-            }
-        }
-        work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
-        let failed = reporter.failed;
+        });
+        let unwritten = AtomicU64::new(0);
+        // Returns once everything is written.
+        let skipped = rayon::in_place_scope(|scope| {
+            let pipeline = Pipeline::new(scope, common, (&work, &jobs), &reports, &unwritten);
+            self.segment_all(pipeline, &mut segmenter)
+        });
+        let failed = reports.finish()?;
         if skipped > 0 {
             common.note(&format!("{skipped} of {} images were skipped: their results exist", jobs.len()));
         }
@@ -317,6 +290,52 @@ impl Segment {
             output::error(&format!("{failed} of {} images failed", jobs.len()));
         }
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Segments the images in order. Returns how many were skipped.
+    fn segment_all<'scope, 'r: 'scope, 'a: 'scope>(
+        &self,
+        mut pipeline: Pipeline<'_, 'scope, 'r, 'a>,
+        segmenter: &mut Segmenter,
+    ) -> usize {
+        let (jobs, work, mut unread, mut skipped) = (pipeline.jobs, pipeline.work, UnreadPages::default(), 0);
+        let mut group: Vec<OpenJob<'a>> = Vec::new();
+        for (i, job) in jobs.iter().enumerate() {
+            if self.skips(job) {
+                if !pipeline.run(segmenter, &mut group) {
+                    return skipped;
+                }
+                skipped += 1;
+                pipeline.skip(job.input);
+                continue;
+            }
+            let opened = pipeline.open(i, |job| self.skips(job));
+            unread.add(job.input, opened.as_ref().map_or(1, |o| o.pages));
+            if i + 1 == jobs.len()
+                && let Some(text) = unread.text()
+            {
+                pipeline.common.note(&text);
+            }
+            match opened {
+                Ok(opened) => {
+                    if !opened.joins(&group, work.memory) && !pipeline.run(segmenter, &mut group) {
+                        return skipped;
+                    }
+                    group.push(opened);
+                }
+                Err(e) => {
+                    if !pipeline.run(segmenter, &mut group) {
+                        return skipped;
+                    }
+                    pipeline.fail(job.input, e);
+                }
+            }
+            if group.len() == usize::from(self.batch) && !pipeline.run(segmenter, &mut group) {
+                return skipped;
+            }
+        }
+        pipeline.run(segmenter, &mut group);
+        skipped
     }
 
     fn skips(&self, job: &Job) -> bool {

@@ -15,6 +15,7 @@ pub mod components;
 mod decode;
 mod distance;
 mod ensemble;
+mod held;
 pub mod image;
 pub mod instance_files;
 pub mod instances;
@@ -57,6 +58,7 @@ pub use decode::zarr::is_zarr;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::{nearest_sites, nearest_sites_here};
 pub use ensemble::{Ensemble, Tta};
+pub use held::{Held, HeldRows, HoldSink};
 pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
 #[cfg(feature = "ome-zarr")]

@@ -4,6 +4,7 @@ mod doctor;
 mod images;
 mod instances;
 mod models;
+mod overlap;
 mod reading;
 mod scale;
 mod shards;
