@@ -23,7 +23,8 @@ if ! cargo fetch --locked --manifest-path $manifest; then
     echo "skipped: the application, which cannot be downloaded"
     exit 0
 fi
-cargo build --bin unet
+# With an example: its dependencies have the features of those of `cargo test`, and nothing is built twice.
+cargo build --bin unet --example embed
 UNET_PROGRAM=$CARGO_TARGET_DIR/debug/unet
 export UNET_PROGRAM
 cargo test --locked --manifest-path $manifest --lib --bins --test labels --test journal --test canvas
