@@ -1,6 +1,6 @@
 //! Images of `unet segment` in turn: the next are opened and the last are written on other threads, while the network runs.
 //!
-//! The memory for both is bounded, and there is none while an image takes several tiles, which fill the memory already.
+//! The memory for both is bounded, and there is none while an image takes several tiles, or half of the memory for the network.
 
 use super::segment_group::{Job, OpenJob, Segmented, Work, about, progress_bar};
 use super::segment_report::{Done, Report, Reports};
@@ -126,8 +126,8 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
                     continue;
                 }
             };
-            self.roomy = result.tiles == [1, 1];
             let device_bytes = segmenter.device_bytes();
+            self.roomy = result.tiles == [1, 1] && device_bytes <= self.work.memory / 2;
             let done = move |ms| {
                 let OpenJob { job, pixel, scale, instances, .. } = opened;
                 let instances = instances.and_then(|found| found());

@@ -105,7 +105,10 @@ fn from_an_image_to_a_model() {
 
     // Settings take effect without running the network.
     let count = found.rows.len();
-    harness.state_mut().set_instances(InstanceSettings::default().with_min_area(100_000));
+    // A slider that is drawn changes them faster than they take effect: the last counts.
+    for area in [100_000, 0, 100_000] {
+        harness.state_mut().set_instances(InstanceSettings::default().with_min_area(area));
+    }
     until(&mut harness, "decoding", |s| s.status().predicted != Some(count));
     assert_eq!(harness.state().status().predicted, Some(0));
     harness.state_mut().set_instances(InstanceSettings::default());

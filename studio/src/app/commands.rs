@@ -137,6 +137,9 @@ impl Studio {
     /// A request for images has come to its end.
     pub(super) fn worked(&mut self) {
         self.jobs = self.jobs.saturating_sub(1);
+        if self.jobs == 0 && std::mem::take(&mut self.outdated) {
+            self.decode();
+        }
         self.segment_next();
     }
 
@@ -154,8 +157,13 @@ impl Studio {
         }
     }
 
-    /// Finds the instances of the image at hand again, after a change of settings.
+    /// Finds the instances of the image at hand again, after a change of settings. While there is other work only the last
+    /// change counts: a slider that is drawn changes them with every frame.
     pub(super) fn decode(&mut self) {
+        if self.jobs > 0 {
+            self.outdated = true;
+            return;
+        }
         let Some(result) = self.document.as_ref().and_then(|d| d.prediction.as_ref()).map(|p| p.result.clone()) else {
             return;
         };

@@ -89,6 +89,8 @@ pub struct Studio {
     jobs: usize,
     progress: f64,
     queue: VecDeque<SegmentJob>,
+    /// Whether settings have changed since the request under way.
+    outdated: bool,
     training: Training,
     train_options: TrainOptions,
     scores: Vec<Scores>,
@@ -146,6 +148,7 @@ impl Studio {
             jobs: 0,
             progress: 0.0,
             queue: VecDeque::new(),
+            outdated: false,
             training: Training::default(),
             train_options: TrainOptions::default(),
             scores: Vec::new(),

@@ -197,11 +197,11 @@ fn results(studio: &mut Studio, ui: &mut Ui) {
     ui.label(RichText::new(format!("{} instances", result.rows.len())).strong());
     ui.weak(&result.method);
     ui.horizontal(|ui| {
-        let labelled = "Labels become what the model says, where nothing is labelled yet (A)";
+        let labelled = "Labels become what the model says, its background too, where nothing is labelled yet (A)";
         if ui.button("Accept").on_hover_text(labelled).clicked() {
             studio.accept(PasteMode::OnlyUnlabelled);
         }
-        if ui.button("Accept all").on_hover_text("Replaces what is labelled").clicked() {
+        if ui.button("Accept all").on_hover_text("Replaces all labels, by the model's background too").clicked() {
             studio.accept(PasteMode::Replace);
         }
         let one = studio.shown_instance;
