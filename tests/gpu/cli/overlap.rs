@@ -19,8 +19,9 @@ fn images(f: &Folder) -> Vec<String> {
         .map(|i| {
             let side = if i == 17 { 400 } else { 20 + i % 5 };
             let name = format!("{i:02}.png");
-            let value =
-                |x: u32, y: u32| if (x / 6 + y / 5 + i) % 3 == 0 { 220 } else { (x * 7 + y * 3 + i) as u8 % 60 };
+            let value = |x: u32, y: u32| {
+                if (x / 6 + y / 5 + i).is_multiple_of(3) { 220 } else { (x * 7 + y * 3 + i) as u8 % 60 }
+            };
             GrayImage::from_fn(side, side + i % 3, |x, y| Luma([value(x, y)])).save(f.path(&name)).unwrap();
             name
         })
