@@ -226,7 +226,8 @@ fn asks_the_disk(t: &[Token]) -> BTreeSet<String> {
                 name @ ("exists" | "try_exists" | "is_file" | "is_dir" | "is_symlink" | "canonicalize" | "read_dir"
                 | "read_link" | "symlink_metadata"),
             ) => {
-                let method = before(1) == Some(&Token::Mark('.')) && !word(before(2)).is_some_and(|w| KINDS.contains(&w));
+                let method =
+                    before(1) == Some(&Token::Mark('.')) && !word(before(2)).is_some_and(|w| KINDS.contains(&w));
                 let function = before(1) == Some(&Token::Path) && matches!(word(before(2)), Some("Path" | "PathBuf"));
                 if method || function {
                     found.insert(name.into());

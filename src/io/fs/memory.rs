@@ -21,7 +21,7 @@ pub(crate) use temporary::NamedTempFile;
 use tree::tree;
 
 /// What changed in the tree since the last call, in an order that leads from the tree then to the tree now. Each path comes
-/// once, as it is now: what a file held in between, and temporary files, do not show.
+/// once, as it is now: what a file held in between does not show, nor does a file that came and went.
 pub fn take_changes() -> Vec<Change> {
     tree().take_changes()
 }
