@@ -16,6 +16,7 @@ fn main() -> Result<()> {
         let path = Path::new(&folder).join(name);
         std::fs::write(&path, bytes).map_err(|e| Error::io(path, e))
     };
+    let write_floats = |name: &str, values: &[f32]| write(name, bytemuck::cast_slice(values));
     let model = builtin::find("nuclei").ok_or_else(|| Error::invalid("nuclei", "is no built-in model"))?.file()?;
     let image = include_bytes!("../assets/images/nuclei_u2os.png");
     let backend = Backend::open("auto")?;
@@ -25,10 +26,17 @@ fn main() -> Result<()> {
     write("nuclei.safetensors", &model)?;
     write("image.png", image)?;
     write("ids.u8", &ids)?;
-    write("probabilities.f32", &probabilities.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())?;
+    write_floats("probabilities.f32", &probabilities)?;
     if let Backend::Gpu(gpu) = &backend {
         let losses = block_on(cases::losses(gpu))?;
-        write("losses.f32", &losses.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())?;
+        write_floats("losses.f32", &losses)?;
+        let project = Path::new(&folder).join("project");
+        // What an earlier call left.
+        let _ = std::fs::remove_dir_all(&project);
+        let trained = block_on(cases::train(gpu, &project))?;
+        write_floats("run_losses.f32", &trained.losses)?;
+        write_floats("run_probabilities.f32", &trained.probabilities)?;
+        write("run_files.txt", trained.files.as_bytes())?;
     }
     Ok(())
 }

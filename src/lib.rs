@@ -83,12 +83,16 @@
     not(all(feature = "std-fs", feature = "threads", feature = "image-formats")),
     allow(dead_code, reason = "what only files, decoders or threads use is looked at where these are")
 )]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "wgpu's types are Send elsewhere, and the library has one form")
+)]
 
 mod clock;
 mod error;
 pub mod low_level;
 mod parallel;
-#[cfg(feature = "std-fs")]
+#[cfg(all(feature = "std-fs", not(target_arch = "wasm32")))]
 #[doc(hidden)]
 pub mod selftest;
 #[doc(hidden)]

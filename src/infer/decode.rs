@@ -59,7 +59,7 @@ const SCRATCH: u64 = 64 << 20;
 
 /// The name of the program in a TIFF file's first directory.
 #[cfg(feature = "std-fs")]
-pub(super) fn software(file: std::fs::File) -> Option<String> {
+pub(super) fn software(file: crate::io::fs::File) -> Option<String> {
     let mut directories = directory::Directories::new(std::io::BufReader::new(file)).ok()?;
     let first = directories.read(directories.header.first).ok()?;
     directories.text(&first, tag::SOFTWARE)

@@ -1,12 +1,12 @@
 //! Which files are results of this program: nothing else is ever replaced by one.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::origin::{NPY_HEADER, SOFTWARE};
 use super::{decode, instance_files};
 use crate::error::{Error, Result};
+use crate::io::fs::{self, File};
 
 /// Longer than what stands before the first pixel of our PNG files: a palette and the text.
 const HEAD: u64 = 4096;
@@ -25,7 +25,7 @@ fn is_own_folder(_: &Path) -> bool {
 /// If it cannot be read.
 pub fn is_own_result(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
-    if path.is_dir() {
+    if fs::is_dir(path) {
         return Ok(is_own_folder(path));
     }
     let wrong = |e| Error::io(path, e);

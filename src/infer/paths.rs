@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use globset::GlobBuilder;
-use ignore::WalkBuilder;
 
 #[cfg(feature = "ome-zarr")]
 use super::decode::zarr;
 use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 use crate::io::image_formats::readable_extensions;
+use crate::io::{fs, temporary};
 
 /// Suffixes of our own result files: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
@@ -32,7 +32,7 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
         let path = Path::new(arg.as_ref());
         let found = if let Some(found) = images_of_zarr(path) {
             found?
-        } else if path.is_dir() {
+        } else if fs::is_dir(path) {
             let found = each_image(walk(path, Some(1), is_image_name)?);
             let left: Vec<Skipped> = left_out(path)?.of(arg.as_ref()).collect();
             if found.is_empty() {
@@ -41,7 +41,7 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
             }
             skipped.extend(left);
             found
-        } else if path.exists() {
+        } else if fs::exists(path) {
             vec![path.to_path_buf()]
         } else if is_glob(arg.as_ref()) {
             let (found, left) = expand_glob(path)?;
@@ -60,11 +60,11 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
 /// What a folder contains besides its images.
 fn left_out(folder: &Path) -> Result<Tally> {
     let mut tally = Tally::default();
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let entry = entry.map_err(|e| Error::io(folder, e))?;
         let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
         let hidden = name.to_string_lossy().starts_with('.');
-        match path.is_dir() {
+        match fs::is_dir(&path) {
             // Hidden folders belong to programs and are not reported.
             true if hidden => {}
             true if is_image_file(&path) && is_image_folder(&path) => tally_file(&mut tally, &path, &name),
@@ -109,11 +109,11 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     let depth = (!rest.to_string_lossy().contains("**")).then_some(depth);
     let start = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
     let mut tally = Tally::default();
-    let found = if start.is_dir() {
+    let found = if fs::is_dir(start) {
         walk(start, depth, |path| {
             let inner = path.strip_prefix(start).unwrap_or(path);
             let matches = glob.is_match(inner);
-            if matches && path.is_file() {
+            if matches && fs::is_file(path) {
                 tally_file(&mut tally, path, inner);
             }
             matches && (is_image_name(path) || is_field(path))
@@ -168,7 +168,7 @@ fn is_field(path: &Path) -> bool {
 /// Whether a folder is an image, of whatever name.
 #[cfg(feature = "ome-zarr")]
 fn is_image_folder(path: &Path) -> bool {
-    path.is_dir() && zarr::is_zarr(path)
+    fs::is_dir(path) && zarr::is_zarr(path)
 }
 
 #[cfg(not(feature = "ome-zarr"))]
@@ -196,23 +196,48 @@ pub fn name_for_results(input: &Path) -> PathBuf {
 /// The files under a folder that `requested` accepts, sorted, and the image folders.
 fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    // Skips only hidden files: files that git ignores are often the data.
-    let mut walker = WalkBuilder::new(folder);
-    // What lies in an image folder are its chunks, unless that folder is what was named.
-    let inside = |path: &Path| path.parent().is_some_and(|p| is_image_file(p) && is_image_folder(p));
-    walker.filter_entry(move |e| e.depth() < 2 || !inside(e.path()));
-    for entry in walker.standard_filters(false).hidden(true).max_depth(depth).build() {
-        let entry = entry.map_err(|e| {
-            let reason = e.to_string();
-            e.into_io_error().map_or_else(|| Error::file(folder, reason), |e| Error::io(folder, e))
-        })?;
-        let path = entry.path();
-        if requested(path) && (path.is_file() || is_image_folder(path)) {
-            found.push(entry.into_path());
+    let mut visit = |path: PathBuf| {
+        if requested(&path) && (fs::is_file(&path) || is_image_folder(&path)) {
+            found.push(path);
+        }
+    };
+    visit(folder.to_path_buf());
+    // Folders to read, with the depth of what is in them.
+    let mut folders = vec![(folder.to_path_buf(), 1)];
+    while let Some((folder, at)) = folders.pop() {
+        // What lies in an image folder are its chunks, unless that folder is what was named.
+        let chunks = at > 1 && is_image_file(&folder) && is_image_folder(&folder);
+        if chunks || depth.is_some_and(|depth| at > depth) {
+            continue;
+        }
+        for entry in fs::read_dir(&folder).map_err(|e| Error::io(&folder, e))? {
+            let entry = entry.map_err(|e| Error::io(&folder, e))?;
+            if is_hidden(&entry) {
+                continue;
+            }
+            let path = entry.path();
+            // Not through links, which may lead in circles.
+            if entry.file_type().map_err(|e| Error::io(&path, e))?.is_dir() {
+                folders.push((path.clone(), at + 1));
+            }
+            visit(path);
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether an entry is hidden: by its name, on Windows also by an attribute.
+fn is_hidden(entry: &fs::DirEntry) -> bool {
+    #[cfg(windows)]
+    {
+        const HIDDEN: u32 = 2;
+        let attributes = |m: fs::Metadata| std::os::windows::fs::MetadataExt::file_attributes(&m);
+        if entry.metadata().is_ok_and(|metadata| attributes(metadata) & HIDDEN != 0) {
+            return true;
+        }
+    }
+    entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 /// Whether the extension is that of an image.
@@ -238,7 +263,7 @@ fn is_result(path: &Path) -> bool {
 
 /// Whether an output is meant as a folder: image file names have an extension.
 fn is_folder_name(out: &Path) -> bool {
-    out.is_dir() || ends_in_separator(out) || (out.extension().is_none() && !out.is_file())
+    fs::is_dir(out) || ends_in_separator(out) || (out.extension().is_none() && !fs::is_file(out))
 }
 
 /// The path of the result `kind` (`mask`, `overlay`, ...) with extension `ext` for the image `input`.
@@ -259,7 +284,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
     };
     let path = match out {
         None => input.with_file_name(named(stem)),
-        Some(out) if several_inputs && is_image_file(out) && !out.is_dir() && !ends_in_separator(out) => {
+        Some(out) if several_inputs && is_image_file(out) && !fs::is_dir(out) && !ends_in_separator(out) => {
             return Err(Error::file(out, "is one file; several images need a folder for their results"));
         }
         Some(out) if several_inputs || is_folder_name(out) => out.join(named(stem)),
@@ -274,7 +299,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
             Some(stem) => out.with_file_name(named(stem)),
         },
     };
-    let same = path == input || matches!((path.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    let same = path == input || matches!((fs::canonicalize(&path), fs::canonicalize(input)), (Ok(a), Ok(b)) if a == b);
     if same {
         return Err(Error::file(path, format!("the {kind} would overwrite the image it is made from")));
     }
@@ -283,9 +308,9 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
 
 /// Fails if a result would be written twice, or over an input: call it with all paths before starting.
 pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
-    let mut seen: HashSet<PathBuf> = inputs.iter().filter_map(|p| p.canonicalize().ok()).collect();
+    let mut seen: HashSet<PathBuf> = inputs.iter().filter_map(|p| fs::canonicalize(p).ok()).collect();
     for path in outputs {
-        if path.canonicalize().is_ok_and(|p| seen.contains(&p)) {
+        if fs::canonicalize(path).is_ok_and(|p| seen.contains(&p)) {
             return Err(Error::file(path, "a result would overwrite one of the images"));
         }
     }
@@ -300,17 +325,17 @@ pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let wrong = |reason: String| Err(Error::file(path, format!("cannot be written: {reason}")));
-    if path.is_dir() || ends_in_separator(path) {
+    if fs::is_dir(path) || ends_in_separator(path) {
         return wrong("it is a folder".into());
     }
     // Missing folders are created later in the nearest existing one.
-    let above = path.ancestors().skip(1).find(|p| p.as_os_str().is_empty() || p.symlink_metadata().is_ok());
+    let above = path.ancestors().skip(1).find(|p| p.as_os_str().is_empty() || fs::symlink_metadata(p).is_ok());
     let folder = above.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
+    if !fs::is_dir(folder) {
         return wrong(format!("{} is not a folder", folder.display()));
     }
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => Ok(()),
+    match temporary::probe(folder) {
+        Ok(()) => Ok(()),
         // The original message names a temporary file, which would confuse users.
         Err(e) => wrong(format!("no file can be made in {}: {}", folder.display(), std::io::Error::from(e.kind()))),
     }

@@ -1,10 +1,11 @@
 //! Folders that appear under their name when they are whole.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::fs;
 use super::output::PREFIX;
 use super::replace::{open_temporary, remove_leftovers_once};
+use super::temporary::NamedTempFile;
 use crate::error::{Error, Result};
 
 /// Ending of temporary folders, behind the name of the file whose lock says that they are in use.
@@ -18,7 +19,7 @@ pub(crate) struct PendingFolder {
     name: PathBuf,
     temporary: PathBuf,
     /// Locked as long as the folder is written.
-    lock: tempfile::NamedTempFile,
+    lock: NamedTempFile,
     /// The folder around it, if it was missing.
     made: Option<PathBuf>,
 }
@@ -27,7 +28,7 @@ impl PendingFolder {
     /// Begins a folder; those above it are created if missing.
     pub(crate) fn create(name: &Path) -> Result<Self> {
         let above = name.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made = (!above.is_dir()).then(|| above.to_path_buf());
+        let made = (!fs::is_dir(above)).then(|| above.to_path_buf());
         fs::create_dir_all(above).map_err(|e| Error::io(above, e))?;
         remove_leftovers_once(above, PREFIX);
         remove_folders(above);
@@ -46,7 +47,7 @@ impl PendingFolder {
     pub(crate) fn finish(mut self) -> Result<()> {
         let wrong = |e| Error::io(&self.name, e);
         let old = with_ending(&self.temporary, OLD);
-        let replaces = self.name.symlink_metadata().is_ok();
+        let replaces = fs::symlink_metadata(&self.name).is_ok();
         if replaces {
             fs::rename(&self.name, &old).map_err(wrong)?;
         }
@@ -92,7 +93,7 @@ fn remove_folders(above: &Path) {
         else {
             continue;
         };
-        if entry.file_type().is_ok_and(|t| t.is_dir()) && !above.join(lock).exists() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !fs::exists(above.join(lock)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -1,12 +1,12 @@
 //! Input from a file, bytes in memory, or a reader.
 
 use std::fmt;
-#[cfg(feature = "std-fs")]
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "std-fs")]
+use super::fs::{self, File};
 use crate::error::{Error, Result};
 
 /// A reader with random access.
@@ -148,7 +148,7 @@ pub(crate) enum Nature {
 
 impl Nature {
     #[cfg(feature = "std-fs")]
-    fn of(metadata: &std::fs::Metadata) -> Self {
+    fn of(metadata: &fs::Metadata) -> Self {
         match (metadata.is_file(), metadata.is_dir()) {
             (true, _) => Self::File,
             (_, true) => Self::Folder,

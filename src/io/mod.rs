@@ -2,12 +2,15 @@
 
 #[cfg(feature = "ome-zarr")]
 mod folder;
+pub mod fs;
 pub mod image_formats;
 mod input;
 mod output;
 #[cfg(feature = "std-fs")]
 mod replace;
 mod spool;
+#[cfg(feature = "std-fs")]
+pub(crate) mod temporary;
 
 #[cfg(feature = "ome-zarr")]
 pub(crate) use folder::PendingFolder;

@@ -1,14 +1,16 @@
 //! Output to a file, which is written atomically, or to a writer, which gets the bytes when they are complete.
 
 use std::fmt;
-#[cfg(feature = "std-fs")]
-use std::fs::File;
 use std::io::{self, BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "std-fs")]
+use super::fs::{self, File};
+#[cfg(feature = "std-fs")]
 use super::replace::{open_temporary, remove_leftovers_once};
+#[cfg(feature = "std-fs")]
+use super::temporary::NamedTempFile;
 use crate::error::{Error, Result};
 
 /// Prefix of the names of temporary files.
@@ -105,14 +107,14 @@ pub fn write_atomically(
 
 #[cfg(feature = "std-fs")]
 fn folder_of(path: &Path) -> Result<&Path> {
-    if path.is_dir() {
+    if fs::is_dir(path) {
         return Err(Error::file(path, "cannot be written, a folder of this name exists"));
     }
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     Ok(folder)
 }
 
@@ -126,7 +128,7 @@ pub struct PendingFile {
 
 enum Pending {
     #[cfg(feature = "std-fs")]
-    File(tempfile::NamedTempFile),
+    File(NamedTempFile),
     Memory(Arc<Mutex<Cursor<Vec<u8>>>>, Arc<Mutex<dyn Write + Send>>),
 }
 

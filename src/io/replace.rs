@@ -1,10 +1,12 @@
 //! Atomic replacement of files: a killed process or a full disk never loses the earlier file.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use super::fs::{self, File, TryLockError};
+use super::temporary::{self, NamedTempFile};
 
 /// Ending of temporary files.
 const SUFFIX: &str = ".tmp";
@@ -34,18 +36,13 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
 }
 
 /// An empty temporary file, to be written and given its name. It is locked, so that nobody takes it for a leftover.
-pub(super) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(SUFFIX);
-    // Temporary files are private by default; this one gets ordinary permissions (the umask applies).
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+pub(super) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     loop {
-        let file = builder.tempfile_in(folder)?;
+        let file = temporary::public(folder, prefix, SUFFIX)?;
         match file.as_file().try_lock() {
             // Between creating and locking, another process took it for a leftover and may have removed it: a new one.
             Err(TryLockError::WouldBlock) => {}
-            Ok(()) if !file.path().exists() => {}
+            Ok(()) if !fs::exists(file.path()) => {}
             // The lock ends with the process. Not every file system has locks.
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
@@ -70,7 +67,7 @@ fn remove_leftovers(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let ours = name.to_str().is_some_and(|n| n.starts_with(prefix) && n.ends_with(SUFFIX));
-        if !ours || !entry.file_type().is_ok_and(|t| t.is_file()) {
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
         if let Ok(file) = File::options().write(true).open(entry.path())

@@ -4,20 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Storage that is written and then read.
-#[cfg(feature = "std-fs")]
+#[cfg(all(feature = "std-fs", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub(crate) type Spool = tempfile::SpooledTempFile;
 /// Storage that is written and then read.
-#[cfg(not(feature = "std-fs"))]
+#[cfg(any(not(feature = "std-fs"), all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) type Spool = io::Cursor<Vec<u8>>;
 
 /// A spool that moves to a file in `folder` beyond `in_memory` bytes.
-#[cfg(feature = "std-fs")]
+#[cfg(all(feature = "std-fs", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub(crate) fn spool(in_memory: usize, folder: &Path) -> Spool {
     tempfile::SpooledTempFile::new_in(in_memory, folder)
 }
 
 /// A spool in memory.
-#[cfg(not(feature = "std-fs"))]
+#[cfg(any(not(feature = "std-fs"), all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) fn spool(_in_memory: usize, _folder: &Path) -> Spool {
     io::Cursor::default()
 }
@@ -29,5 +29,5 @@ pub(crate) fn temporary_folder() -> PathBuf {
 
 /// Creates a folder for temporary files.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(feature = "std-fs") { std::fs::create_dir_all(folder) } else { Ok(()) }
+    if cfg!(feature = "std-fs") { super::fs::create_dir_all(folder) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! Reads `manifest.json` of a fixture folder and the files it lists, with their checksums.
 
 use crate::error::{Error, Result};
+use crate::io::fs;
 use crate::tensor::HostTensor;
 use crate::weights::{Weights, load_bytes};
 use serde::Deserialize;
@@ -77,7 +78,7 @@ impl Manifest {
     /// Reads `dir/manifest.json`.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("manifest.json");
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let text = fs::read(&path).map_err(|e| Error::io(&path, e))?;
         let mut manifest: Self = serde_json::from_slice(&text)
             .map_err(|e| Error::file(&path, format!("not a manifest of format {FORMAT}: {e}")))?;
         if manifest.format != FORMAT {
@@ -101,11 +102,11 @@ impl Entry {
                 if name.is_empty() || name.contains(['/', '\\', ':']) || name.starts_with('.') {
                     return Err(Error::file(dir.join("manifest.json"), format!("`{name}` is not a plain file name")));
                 }
-                let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+                let size = fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
                 if size != sum.bytes {
                     return Err(Error::file(&path, format!("corrupt: {size} bytes, should be {}", sum.bytes)));
                 }
-                let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+                let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
                 let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
                 if !found.eq_ignore_ascii_case(&sum.sha256) {
                     return Err(Error::file(&path, format!("corrupt: sha256 {found}, should be {}", sum.sha256)));

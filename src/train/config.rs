@@ -11,6 +11,7 @@ use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
 use crate::infer::{ColourTable, LabelOptions, OpenOptions};
+use crate::io::fs;
 use crate::model::{Architecture, ArchitectureId};
 use crate::names::{Name, Named, named};
 use crate::ops::OptimiserKind;
@@ -311,7 +312,7 @@ impl OptimiserConfig {
 impl TrainConfig {
     /// Reads a TOML file. Relative paths in it are relative to the working directory. Errors name the file and line.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         toml::from_str(&text).map_err(|e| {
             let line =
                 e.span().map(|at| format!("line {}: ", text[..at.start.min(text.len())].matches('\n').count() + 1));

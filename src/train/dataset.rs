@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::rng::{Rng, SPLIT};
 use crate::error::{Error, Result};
+use crate::io::fs;
 
 pub use find::{GroundTruthKind, Reading};
 
@@ -59,8 +60,8 @@ impl Dataset {
     /// [`Self::open`], reading ground truth as `numbers` instead of inferring it from the folder's name.
     pub fn open_as(folder: impl AsRef<Path>, numbers: Option<GroundTruthKind>) -> Result<Self> {
         let folder = folder.as_ref();
-        if !folder.is_dir() {
-            let reason = if folder.exists() { "is not a folder" } else { "no such folder" };
+        if !fs::is_dir(folder) {
+            let reason = if fs::exists(folder) { "is not a folder" } else { "no such folder" };
             return Err(Error::file(folder, reason));
         }
         if let Some(images) = find::images_in(folder)? {

@@ -24,6 +24,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
 use crate::infer::read_image;
+use crate::io::fs;
 use crate::model::{Architecture, INPUT};
 use crate::ops::{Dropout, Hyper};
 use crate::parallel::threads;
@@ -268,8 +269,11 @@ impl TrainRun {
     /// Error for a diverged run (NaN or infinity).
     fn diverged(&self, what: &str) -> Error {
         let last = self.files.last();
-        let left =
-            if last.exists() { format!("{} has the state before", last.display()) } else { "nothing is saved".into() };
+        let left = if fs::exists(&last) {
+            format!("{} has the state before", last.display())
+        } else {
+            "nothing is saved".into()
+        };
         Error::invalid("training", format!("{what}; {left}; try a lower learning rate, or `clip`"))
     }
 

@@ -4,6 +4,8 @@
 use crate::error::{Error, Result};
 #[cfg(feature = "std-fs")]
 use crate::gpu::Gpu;
+#[cfg(feature = "std-fs")]
+use crate::io::fs;
 use crate::kernel::{ConvClass, ConvFamily, Tuning};
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "std-fs")]
@@ -37,10 +39,10 @@ struct Entry {
 #[cfg(feature = "std-fs")]
 pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     let path = gpu.cache_file(folder, "tuning", "json");
-    if std::fs::metadata(&path).ok()?.len() > MAX_FILE_BYTES {
+    if fs::metadata(&path).ok()?.len() > MAX_FILE_BYTES {
         return None;
     }
-    let text = std::fs::read_to_string(&path).ok()?;
+    let text = fs::read_to_string(&path).ok()?;
     let tuning = parse(&text, &gpu.identity());
     if tuning.is_none() {
         log::info!("{}: damaged, or of another adapter, driver or version; ignored", path.display());

@@ -6,6 +6,8 @@ use std::path::Path;
 use super::load_state;
 use super::{Checkpoint, builtin};
 use crate::error::{Error, Result};
+#[cfg(feature = "std-fs")]
+use crate::io::fs;
 
 /// The checkpoint of a built-in model or of a file.
 pub fn open(model: &str) -> Result<Checkpoint> {
@@ -23,7 +25,7 @@ pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     }
     let path = Path::new(model);
     #[cfg(feature = "std-fs")]
-    if path.try_exists().map_err(|e| Error::io(path, e))? {
+    if fs::try_exists(path).map_err(|e| Error::io(path, e))? {
         return load_state(path, state);
     }
     let names: Vec<_> = builtin::BUILTIN.iter().map(|b| b.name).collect();

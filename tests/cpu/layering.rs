@@ -72,6 +72,13 @@ const ENVIRONMENT: &[&str] = &["cli", "main", "testing/device"];
 /// Modules that may name a driver; all others use `kernel::DriverPolicy`.
 const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device"];
 
+/// Modules that may ask the system for files; all others use `io::fs`, which has files in a browser too. The reader of PyTorch's files
+/// takes a path of the disk.
+const DISK: &[&str] = &["io/fs", "cli", "main", "testing/device", "weights/torch", "weights/readable_zip"];
+
+/// Names in front of `.is_file()` and `.is_dir()` that are no paths.
+const KINDS: &[&str] = &["metadata", "kind"];
+
 const MAX_FILE_LINES: usize = 600;
 
 /// Top-level modules that a file `depth` modules deep names by `crate::..` or by enough `super::`.
@@ -195,7 +202,41 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     if !is_in(place, ENVIRONMENT) && reads_environment(&t) {
         wrong.push(format!("{path}: reads the environment, which belongs to {}", ENVIRONMENT.join(", ")));
     }
+    if !is_in(place, DISK) {
+        for what in asks_the_disk(&t) {
+            wrong.push(format!("{path}: `{what}` asks the system for files; take `io::fs`"));
+        }
+    }
     wrong
+}
+
+/// Uses of `std::fs`, and of the methods of `Path` that call it.
+fn asks_the_disk(t: &[Token]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for i in 0..t.len() {
+        let before = |n: usize| i.checked_sub(n).and_then(|b| t.get(b));
+        match word(t.get(i)) {
+            Some("std") if t.get(i + 1) == Some(&Token::Path) => {
+                let list = if t.get(i + 2) == Some(&Token::Mark('{')) { group(&t[i + 2..]) } else { 1 };
+                if t[i + 2..].iter().take(list).any(|token| word(Some(token)) == Some("fs")) {
+                    found.insert("std::fs".into());
+                }
+            }
+            Some(
+                name @ ("exists" | "try_exists" | "is_file" | "is_dir" | "is_symlink" | "canonicalize" | "read_dir"
+                | "read_link" | "symlink_metadata"),
+            ) => {
+                let method =
+                    before(1) == Some(&Token::Mark('.')) && !word(before(2)).is_some_and(|w| KINDS.contains(&w));
+                let function = before(1) == Some(&Token::Path) && matches!(word(before(2)), Some("Path" | "PathBuf"));
+                if method || function {
+                    found.insert(name.into());
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Whether a module is one of `places` or inside one.
@@ -293,6 +334,24 @@ fn reading_the_environment_is_found() {
     }
     let allowed_code = "use std::env::temp_dir; const V: &str = env!(\"CARGO_PKG_VERSION\"); #[cfg(test)] mod t { fn f() { std::env::var(\"A\"); } }";
     assert!(violations("gpu/mod.rs", allowed_code).is_empty());
+}
+
+#[test]
+fn asking_the_disk_is_found() {
+    for text in [
+        "fn f() { std::fs::read(p); }",
+        "use std::fs;",
+        "use std::{fmt, fs::File};",
+        "fn f(p: &Path) { p.join(x).exists(); }",
+        "fn f(p: &Path) { p.is_dir(); }",
+        "fn f(p: &Path) { p.canonicalize()?; }",
+        "let a = all.filter(Path::is_file);",
+    ] {
+        assert!(violations("train/run.rs", text).join("").contains("asks the system for files"), "{text}");
+        assert!(violations("cli/train.rs", text).is_empty(), "{text}");
+    }
+    let allowed = "use std::{fmt, io}; use crate::io::fs; fn f() { fs::is_dir(p); fs::exists(p); metadata.is_file(); kind.is_dir(); }";
+    assert_eq!(violations("train/run.rs", allowed), Vec::<String>::new());
 }
 
 #[test]

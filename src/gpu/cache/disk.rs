@@ -4,6 +4,7 @@
 //! the rest: a file that is damaged, truncated or from another machine is a miss, not an error.
 
 use super::{file_name, identity};
+use crate::io::{fs, temporary};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Writes a file atomically; creates its folder.
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    fs::create_dir_all(folder)?;
+    let mut file = temporary::private(folder)?;
     parts.iter().try_for_each(|p| file.write_all(p))?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
@@ -35,10 +36,10 @@ fn hash(identity: &str, data: &[u8]) -> [u8; HASH] {
 
 /// The data that a file holds for `identity`; `None` is a miss.
 fn load(path: &Path, identity: &str) -> Option<Vec<u8>> {
-    if std::fs::metadata(path).ok()?.len() > MAX_FILE_BYTES {
+    if fs::metadata(path).ok()?.len() > MAX_FILE_BYTES {
         return None;
     }
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = fs::read(path).ok()?;
     let (stored, data) = bytes.strip_prefix(MAGIC)?.split_at_checked(HASH)?;
     let valid = stored == hash(identity, data);
     if !valid {

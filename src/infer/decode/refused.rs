@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::io::ImageFormat;
+use crate::io::fs;
 use crate::io::image_formats::{READABLE, Support};
 
 /// Why a file with these first bytes is not read, with its format and advice where they are known.
@@ -23,7 +24,7 @@ pub(super) fn reason(head: &[u8]) -> String {
 
 /// What kind of folder was given instead of a file.
 pub(super) fn folder(path: &Path) -> &'static str {
-    let holds = |name: &str| path.join(name).exists();
+    let holds = |name: &str| fs::exists(path.join(name));
     if holds(".zarray") || holds(".zgroup") || holds(".zattrs") || holds("zarr.json") {
         // With the feature such folders are read, and errors say more.
         return "is a Zarr folder, which needs the feature `ome-zarr`; save the array as TIFF or NPY";

@@ -20,6 +20,7 @@ use crate::infer::calibration::Calibration;
 use crate::infer::channel_kind::ChannelKind;
 use crate::infer::source::{Described, ImageSource};
 use crate::io::Input;
+use crate::io::fs;
 
 pub(in crate::low_level::infer) use group::{Axis, Multiscale, Role, images};
 pub(super) use image::{Numbers, ZarrImage};
@@ -28,7 +29,7 @@ pub(in crate::low_level::infer) use store::{Format, Node, document};
 
 /// The folder that an input is, if it is a group or an array.
 pub(super) fn folder(input: &Input) -> Option<&Path> {
-    input.path().filter(|path| path.is_dir() && is_zarr(path))
+    input.path().filter(|path| fs::is_dir(path) && is_zarr(path))
 }
 
 /// Opens a page and level of an image, both counted from 0.
@@ -61,8 +62,8 @@ pub(super) fn pages(folder: &Path) -> Result<usize> {
 /// Refuses to read the whole of an image of which next to nothing is stored.
 pub(super) fn check_whole(folder: &Path, bytes: u64) -> Result<()> {
     fn stored(folder: &Path, depth: usize) -> u64 {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let of = |e: std::fs::DirEntry| match e.file_type() {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let of = |e: fs::DirEntry| match e.file_type() {
             Ok(kind) if kind.is_dir() && depth > 0 => stored(&e.path(), depth - 1),
             Ok(kind) if kind.is_file() => e.metadata().map_or(0, |m| m.len()),
             _ => 0,

@@ -15,7 +15,7 @@ use crate::infer::instances::{InstanceSource as Source, Instances};
 use crate::infer::origin::SOFTWARE;
 use crate::infer::output_path;
 use crate::infer::writer::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
-use crate::io::{Output, PendingFolder, replace_file};
+use crate::io::{Output, PendingFolder, fs, replace_file};
 
 /// The name of labels in an image's folder, if none is given.
 const NAME: &str = "unet";
@@ -121,7 +121,7 @@ pub(in crate::low_level::infer) fn is_own_zarr(folder: &Path) -> bool {
 /// Fails if something else than labels is there: an image is not replaced by its labels.
 fn replaceable(folder: &Path) -> Result<()> {
     let labels = || is_zarr(folder) && Node::open(folder).is_ok_and(|n| n.ome().get("image-label").is_some());
-    match folder.symlink_metadata().is_ok() && !labels() {
+    match fs::symlink_metadata(folder).is_ok() && !labels() {
         true => Err(Error::file(folder, "exists and holds no labels of OME-Zarr; it is not replaced")),
         false => Ok(()),
     }
@@ -150,7 +150,7 @@ fn listed(image: &Path, format: Format) -> Result<Vec<Value>> {
 /// Adds labels to the list of an image.
 fn list(image: &Path, format: Format, name: &str) -> Result<()> {
     // One process after another, where files can be locked.
-    let lock = std::fs::File::open(image.join(if format == Format::V2 { ".zattrs" } else { "zarr.json" }));
+    let lock = fs::File::open(image.join(if format == Format::V2 { ".zattrs" } else { "zarr.json" }));
     let _held = lock.as_ref().map(|file| file.lock());
     let mut labels = listed(image, format)?;
     if labels.contains(&name.into()) {
@@ -168,7 +168,7 @@ fn list(image: &Path, format: Format, name: &str) -> Result<()> {
     match format {
         Format::V2 => {
             value["labels"] = labels.into();
-            if !folder.join(".zgroup").is_file() {
+            if !fs::is_file(folder.join(".zgroup")) {
                 write(".zgroup", &json!({ "zarr_format": 2 }))?;
             }
         }
@@ -223,7 +223,7 @@ impl Layout {
         let attributes = self.attributes(&name, image);
         let write = |file: &str, value: &Value| {
             let path = pending.path().join(file);
-            std::fs::write(&path, format!("{value:#}")).map_err(|e| Error::io(folder, e))
+            fs::write(&path, format!("{value:#}")).map_err(|e| Error::io(folder, e))
         };
         match self.format {
             Format::V2 => {

@@ -104,6 +104,29 @@ fn skipped_files_are_counted_by_reason() {
     assert!(expand_inputs(&[t.path("empty").display().to_string()]).unwrap_err().to_string().contains("readme.md"));
 }
 
+/// Links to files are files; folders are entered by their own names alone.
+#[cfg(unix)]
+#[test]
+fn walks_go_through_no_links_and_into_nothing_hidden() {
+    use std::os::unix::fs::symlink;
+    let t = Tree::new(&["in/a.png", "in/sub/b.png", "in/.git/c.png", "in/sub/.d.png", "out/e.png"]);
+    symlink(t.path("out/e.png"), t.path("in/file.png")).unwrap();
+    symlink(t.path("out"), t.path("in/folder")).unwrap();
+    symlink(t.path("in"), t.path("in/sub/circle")).unwrap();
+    symlink(t.path("nowhere.png"), t.path("in/dangling.png")).unwrap();
+    symlink(t.path("in"), t.path("start")).unwrap();
+    let all = ["a.png", "file.png", "sub/b.png"];
+    let relative = |folder: &str| -> Vec<String> {
+        let found = all_images(&t.path(folder)).unwrap();
+        found.iter().map(|p| p.strip_prefix(t.path(folder)).unwrap().display().to_string()).collect()
+    };
+    assert_eq!((relative("in"), relative("start")), (all.map(String::from).to_vec(), all.map(String::from).to_vec()));
+    assert_eq!(t.expand(&["in/*"]).unwrap(), ["in/a.png", "in/file.png"]);
+    assert_eq!(t.expand(&["in/*/*"]).unwrap(), ["in/sub/b.png"]);
+    let missing = all_images(&t.path("none")).unwrap_err();
+    assert!(missing.to_string().contains("none"), "{missing}");
+}
+
 #[test]
 fn globs_relative_to_here() {
     // The tests run in the crate's folder, which has no images at its top.

@@ -349,7 +349,7 @@ impl Package {
         let Some([input, output]) = self.test_tensors()? else { return Ok(None) };
         let write = |name: &str, bytes: Vec<u8>| {
             let file = folder.join(name);
-            std::fs::write(&file, bytes).map_err(|e| Error::io(&file, e)).map(|()| file)
+            crate::io::fs::write(&file, bytes).map_err(|e| Error::io(&file, e)).map(|()| file)
         };
         Ok(Some([write("input.npy", input)?, write("output.npy", output)?]))
     }

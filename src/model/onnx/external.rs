@@ -5,6 +5,8 @@ use super::tensor::count;
 use super::{HEAD, Reason};
 use crate::error::Error;
 use crate::io::Input;
+#[cfg(feature = "std-fs")]
+use crate::io::fs;
 use crate::weights;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek, SeekFrom};
@@ -35,12 +37,13 @@ impl Files<'_> {
             #[cfg(feature = "std-fs")]
             Self::Folder(folder) => {
                 let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
-                let path = folder.join(location).canonicalize().map_err(failed)?;
+                let path = fs::canonicalize(folder.join(location)).map_err(failed)?;
                 // A symbolic link may lead out of the folder.
-                if !path.starts_with(folder.canonicalize().map_err(failed)?) {
+                if !path.starts_with(fs::canonicalize(folder).map_err(failed)?) {
                     return Err(format!("lies in `{location}`, which leads out of the model's folder: refused").into());
                 }
-                if !std::fs::metadata(&path).map_err(failed)?.is_file() {
+                let metadata = fs::metadata(&path).map_err(failed)?;
+                if !metadata.is_file() {
                     return Err(format!("lies in `{location}`, which is not a file").into());
                 }
                 Ok(path.into())

@@ -10,6 +10,7 @@ use super::Pair;
 use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
 use crate::infer::paths::all_images;
+use crate::io::fs;
 use crate::io::image_formats::readable_extensions;
 
 /// Names of image folders, in any case.
@@ -71,10 +72,10 @@ struct GroundTruthFiles {
 
 /// Subfolders, sorted by name.
 pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
         .map_err(|e| Error::io(folder, e))?;
-    found.retain(|path| path.is_dir());
+    found.retain(|path| fs::is_dir(path));
     found.sort();
     Ok(found)
 }

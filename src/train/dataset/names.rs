@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::io::fs;
 
 /// Prefixes and suffixes of ground truth names.
 const GROUND_TRUTH: &[&str] = &[
@@ -115,14 +116,14 @@ fn missing(name: &str, at: &Path, kind: &str) -> String {
 pub(super) fn files(folder: &Path, root: &Path, depth: usize) -> Vec<String> {
     const MAX_DEPTH: usize = 8;
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        if path.is_dir() && depth < MAX_DEPTH {
+        if fs::is_dir(&path) && depth < MAX_DEPTH {
             found.extend(files(&path, root, depth + 1));
-        } else if path.is_file() {
+        } else if fs::is_file(&path) {
             let inside = path.strip_prefix(root).unwrap_or(&path);
             found.push(inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"));
         }

@@ -8,14 +8,14 @@ mod events;
 mod images;
 mod rows;
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Dataset;
+use crate::clock::SystemTime;
 use crate::error::{Error, Result};
 use crate::infer::{self, Mask};
+use crate::io::fs::{self, File, OpenOptions};
 use crate::io::replace_file;
 use rows::{CSV_HEADER, Row, Split};
 
@@ -142,7 +142,7 @@ fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Unix time, seconds.
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
 /// A file that is appended to, all or nothing.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Number, Value};
 
 use crate::error::{Error, Result};
+use crate::io::fs;
 
 /// First line of the CSV file.
 pub(super) const CSV_HEADER: &str = "step,split,name,value\n";
@@ -91,7 +92,7 @@ pub(super) fn lines_until(
     step: u64,
     step_of: impl Fn(&str) -> Option<u64>,
 ) -> Result<String> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(Error::io(path, e)),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::infer::write_atomically;
+use crate::io::fs;
 
 /// A folder with the configuration of a run, from which on the run can be resumed though it has no checkpoint. Dropped, it is
 /// taken back, as far as it was made here; [`Self::keep`] keeps it. A process that is killed leaves it.
@@ -18,12 +19,12 @@ pub(super) struct Begun {
 impl Begun {
     /// Makes the folder and writes `text` to `config` there. One that exists is not this run's to take back.
     pub(super) fn new(dir: &Path, config: PathBuf, text: &str) -> Result<Self> {
-        let missing = dir.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
+        let missing = dir.ancestors().take_while(|f| !f.as_os_str().is_empty() && !fs::exists(f));
         let mut folders: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
         folders.reverse();
         let mut begun = Self { config: None, folders };
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-        let new = !config.exists();
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        let new = !fs::exists(&config);
         write_atomically(&config, |w| w.write_all(text.as_bytes()))?;
         begun.config = new.then_some(config);
         Ok(begun)
@@ -40,10 +41,10 @@ impl Drop for Begun {
     fn drop(&mut self) {
         // Failures leave no more behind than a process that is killed.
         if let Some(config) = &self.config {
-            let _ = std::fs::remove_file(config);
+            let _ = fs::remove_file(config);
         }
         for folder in self.folders.iter().rev() {
-            let _ = std::fs::remove_dir(folder);
+            let _ = fs::remove_dir(folder);
         }
     }
 }

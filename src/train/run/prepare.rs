@@ -15,6 +15,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::infer::paths::is_image_file;
 use crate::infer::write_atomically;
+use crate::io::fs;
 use crate::model::{Architecture, Model};
 use crate::session::Recovery;
 use crate::train::augment::{Augmentation, Augmenter};
@@ -33,8 +34,8 @@ use crate::train::step::StepOptions;
 use crate::train::trainer::Trainer;
 use crate::weights::{ModelMetadata, TrainedScale};
 
-/// Host memory for cached examples, bytes.
-const EXAMPLES: u64 = 4 << 30;
+/// Host memory for cached examples, bytes. A browser's page has 4 GiB for everything.
+const EXAMPLES: u64 = if cfg!(target_arch = "wasm32") { 1 << 30 } else { 4 << 30 };
 
 impl TrainRun {
     /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`, or starts it
@@ -70,7 +71,7 @@ impl TrainRun {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
         // A run that is still at its beginning has nothing to lose.
-        if !resume && files.last().exists() && !load_state(files.last()).is_ok_and(|(state, _)| state.step == 0) {
+        if !resume && fs::exists(files.last()) && !load_state(files.last()).is_ok_and(|(state, _)| state.step == 0) {
             let reason = Message::from("there is a run here; resume it (");
             return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
         }
@@ -78,7 +79,7 @@ impl TrainRun {
             let reason = format!("holds images ({image}): a run gets a folder of its own");
             return Err(Error::file(dir, reason));
         }
-        let [begun, saved] = [files.config().exists(), files.last().exists()];
+        let [begun, saved] = [fs::exists(files.config()), fs::exists(files.last())];
         if resume && !begun && !saved {
             return Err(Error::file(dir, "holds no run to resume"));
         }
@@ -209,7 +210,7 @@ impl TrainRun {
             (step, best) = (state.step, state.best);
             progress = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         if let Some(folder) = folder {
             folder.keep();
         }
@@ -272,7 +273,7 @@ impl TrainRun {
 }
 
 fn remove(file: &Path) -> Result<()> {
-    match std::fs::remove_file(file) {
+    match fs::remove_file(file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file, e)),
         _ => Ok(()),
     }
@@ -280,11 +281,11 @@ fn remove(file: &Path) -> Result<()> {
 
 /// The name of an image in a folder, or of a folder of images there.
 fn image_in(dir: &Path) -> Option<String> {
-    let names = std::fs::read_dir(dir).ok()?.flatten();
+    let names = fs::read_dir(dir).ok()?.flatten();
     names.map(|entry| entry.path()).find_map(|path| {
         let name = path.file_name()?.to_string_lossy().into_owned();
-        let folder = path.is_dir() && ["images", "masks", "labels"].contains(&&name[..]);
-        (folder || path.is_file() && is_image_file(&path)).then_some(name)
+        let folder = fs::is_dir(&path) && ["images", "masks", "labels"].contains(&&name[..]);
+        (folder || fs::is_file(&path) && is_image_file(&path)).then_some(name)
     })
 }
 

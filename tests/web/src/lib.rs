@@ -5,7 +5,9 @@
 mod cases;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use unet_wgpu::low_level::io::fs::memory::{self, Change};
 use unet_wgpu::low_level::ops::{Lowering, registry};
 use unet_wgpu::{Backend, Gpu, Image, Model, wgpu};
 use wasm_bindgen::prelude::*;
@@ -57,6 +59,28 @@ pub async fn segment(model: Vec<u8>, image: Vec<u8>) -> Outcome<js_sys::Array> {
 #[wasm_bindgen]
 pub async fn losses() -> Outcome<Vec<f32>> {
     cases::losses(&modest().await?).await.map_err(failed)
+}
+
+/// A run in a folder of files in memory: losses, probabilities by the model that it saved, names of files, and changes.
+#[wasm_bindgen]
+pub async fn train() -> Outcome<js_sys::Array> {
+    let trained = cases::train(&modest().await?, Path::new("/project")).await.map_err(failed)?;
+    let (losses, probabilities) =
+        (js_sys::Float32Array::from(&trained.losses[..]), js_sys::Float32Array::from(&trained.probabilities[..]));
+    Ok(js_sys::Array::of4(&losses, &probabilities, &trained.files.into(), &written().into()))
+}
+
+/// The files to store, as the files that a folder has.
+fn written() -> String {
+    let mut files: Vec<String> = memory::take_changes()
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::Written(path) => Some(path.display().to_string()),
+            Change::Folder(_) | Change::Removed(_) => None,
+        })
+        .collect();
+    files.sort();
+    files.join("\n")
 }
 
 /// Compiles every kernel that the operations' cases choose on a modest device: how many, then what failed.

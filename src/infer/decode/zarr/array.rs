@@ -1,6 +1,5 @@
 //! Arrays: their metadata in versions 2 and 3, and their chunks.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::samples::Type;
 use super::shard::{Indices, Shards};
 use super::store::{Format, Node, named, numbers};
 use crate::error::{Error, Result};
+use crate::io::fs::File;
 
 /// Longer chunks are refused.
 const MAX_CHUNK: u64 = 1 << 31;

@@ -1,7 +1,6 @@
 //! Shards: files of many chunks, with an index of where each lies.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use serde_json::Value;
 use super::codec::crc32c;
 use super::store::{named, numbers};
 use crate::error::{Error, Result};
+use crate::io::fs::File;
 
 /// Chunks of a shard beyond this number are refused.
 const MAX_CHUNKS: u64 = 1 << 22;

@@ -1,12 +1,12 @@
 //! The metadata of groups and arrays: `zarr.json` of version 3, or `.zgroup`, `.zarray` and `.zattrs` of version 2.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::io::fs::{self, File};
 
 /// Longer metadata are refused.
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -32,7 +32,7 @@ pub(crate) struct Node {
 
 /// Whether a folder is a group or an array of Zarr.
 pub fn is_zarr(folder: &Path) -> bool {
-    ["zarr.json", ".zgroup", ".zarray", ".zattrs"].iter().any(|name| folder.join(name).is_file())
+    ["zarr.json", ".zgroup", ".zarray", ".zattrs"].iter().any(|name| fs::is_file(folder.join(name)))
 }
 
 /// A JSON document in a folder; `None` if there is none.

@@ -1,6 +1,5 @@
 //! Arrays of labels in several resolutions, written row by row into chunks.
 
-use std::fs;
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::infer::decode::zarr::Format;
+use crate::io::fs;
 use crate::parallel::*;
 
 /// Rows and columns of a chunk.
