@@ -216,8 +216,9 @@ fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) ->
                 continue;
             }
             let path = entry.path();
+            let kind = entry.file_type().map_err(|e| Error::io(&path, e))?;
             // Not through links, which may lead in circles.
-            if entry.file_type().map_err(|e| Error::io(&path, e))?.is_dir() {
+            if kind.is_dir() {
                 folders.push((path.clone(), at + 1));
             }
             visit(path);

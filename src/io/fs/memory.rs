@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub use changes::Change;
 pub use entries::{DirEntry, FileType, Metadata, ReadDir};
 pub use file::{File, OpenOptions};
+#[cfg(feature = "std-fs")]
 pub(crate) use temporary::NamedTempFile;
 use tree::tree;
 
