@@ -32,8 +32,8 @@ pub(crate) async fn segment(backend: Backend, model: Model, image: &Image) -> Re
 pub(crate) async fn losses(gpu: &Gpu) -> Result<Vec<f32>> {
     let config = serde_json::json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 2});
     let network = model::parse("unet", &config)?;
-    let loss: LossConfig = serde_json::from_value(serde_json::json!({"name": "ce"}))
-        .map_err(|e| unet_wgpu::Error::invalid("loss", e.to_string()))?;
+    let loss: LossConfig =
+        serde_json::from_value(serde_json::json!({"name": "ce"})).map_err(|e| Error::invalid("loss", e.to_string()))?;
     let augmenter = Augmenter::new(Augmentation::default(), 1, SIDE, network.size_rule().margin, 3)?;
     let graph = loss_graph(&*network, &loss, &augmenter, false, [1, SIDE])?;
     let optimiser = OptimiserKind::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
