@@ -5,7 +5,6 @@ use crate::infer::instances::foreground::Foreground;
 use crate::infer::instances::{ElevationRule, Instances, OffsetRule};
 use crate::infer::{Band, Connectivity, Ids, LabelMap};
 use crate::tensor::HostTensor;
-use crate::weights::OFFSET_UNIT;
 
 /// Planes of a network, `[height][width]` each.
 #[derive(Clone)]
@@ -352,36 +351,4 @@ fn missing_planes_are_reported() {
         "instances: 0 planes of geometry do not suffice for a row"
     );
     assert_eq!(components.finish().unwrap_err().to_string(), "instances: an elevation of 0 of 1 rows");
-}
-
-/// 208 touching discs in 512 x 512 pixels, on one core: `cargo test --lib decoding_takes -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn decoding_takes() {
-    let (side, cell, radius) = (512usize, (36.0f32, 34.0f32), 18.2f32);
-    let mut planes = Planes { width: side, height: side, probability: Vec::new(), geometry: vec![Vec::new(); 4] };
-    for i in 0..side * side {
-        let (x, y) = ((i % side) as f32, (i / side) as f32);
-        let centre = |v: f32, step: f32| ((v / step).floor() + 0.5) * step;
-        let (dx, dy) = (centre(x, cell.0) - x, centre(y, cell.1) - y);
-        let height = 1.0 - dx.hypot(dy) / radius;
-        planes.probability.push(if height > 0.0 { 0.95 } else { 0.05 });
-        for (plane, value) in planes.geometry.iter_mut().zip([height.max(0.0), 0.0, dy / OFFSET_UNIT, dx / OFFSET_UNIT])
-        {
-            plane.push(value);
-        }
-    }
-    let offsets = OffsetRule { votes: 20, min_cluster: 10, max_offset: 64, jumps: 3 };
-    for separation in [Separation::Elevation(MULTI), Separation::Offsets(offsets)] {
-        let options = rules(separation);
-        let mut took = Vec::new();
-        for _ in 0..9 {
-            let start = std::time::Instant::now();
-            let count = planes.in_bands(&options, 256).unwrap().count();
-            took.push(start.elapsed().as_secs_f64() * 1e3);
-            assert!((190..=240).contains(&count), "{count}");
-        }
-        took.sort_by(f64::total_cmp);
-        println!("{options}: median {:.1} ms, least {:.1}", took[4], took[0]);
-    }
 }
