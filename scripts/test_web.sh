@@ -11,40 +11,15 @@ cd "$(dirname "$0")/.."
 root=$PWD
 build=$root/target/web
 site=$build/site
-target=wasm32-unknown-unknown
+. scripts/wasm_compiler.sh
 
-say() { printf 'web: %s\n' "$*" >&2; }
 skip() {
     printf 'skipped: %s\n' "$*"
     exit 0
 }
 
-install() {
-    command -v apt-get >/dev/null 2>&1 || return 1
-    as_root=
-    [ "$(id -u)" -eq 0 ] || as_root=sudo
-    { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } >&2
-}
-
-# Whether the compiler has a standard library for wasm32. Otherwise another compiler is cached in a separate folder.
-has_target() { [ -d "$(${RUSTC:-rustc} --print target-libdir --target $target 2>/dev/null)" ]; }
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/unet-wgpu-web
-toolchain=${WASM_TOOLCHAIN:-$cache/wasm}
-wasm() (
-    # Another compiler for the page only: native builds keep theirs.
-    [ -f "$build/env" ] && . "$build/env"
-    exec "$@"
-)
 mkdir -p "$site"
-rm -f "$build/env"
-if has_target || { rustup target add $target >&2 && has_target; }; then
-    say "compiler: the installed one"
-else
-    [ -f "$toolchain/env" ] || sh scripts/wasm_toolchain.sh "$toolchain" >&2 ||
-        skip "no compiler for $target: neither rustup nor Debian's packages can be fetched"
-    cp "$toolchain/env" "$build/env"
-    say "compiler: $toolchain"
-fi
+find_wasm_compiler || skip "no compiler for $target: neither rustup nor Debian's packages can be fetched"
 
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 if [ -z "$CHROMIUM" ]; then
