@@ -41,4 +41,7 @@ cargo run --quiet --manifest-path $manifest --package bindgen --target-dir "$bui
 cp tests/web/index.html "$site"
 say "wasm: $(wc -c < "$site/unet_web_test_bg.wasm") bytes"
 say "browser: $("$CHROMIUM" --version 2>/dev/null)"
+say "the page of the application, without it"
+python3 scripts/test_web_page.py
+say "the library"
 python3 tests/web/browser.py "$site"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_web_page.py [PICTURES]: tests all of the page but the application: studio/web in a headless Chromium, with a stand-in for
 the module. Less than a minute. Pictures of the page's states go into the folder PICTURES, if named."""
-import functools, hashlib, http.server, io, json, os, shutil, struct, subprocess, sys, tempfile, threading, time, zipfile, zlib
+import functools, hashlib, http.server, io, json, os, shutil, socket, struct, subprocess, sys, tempfile, threading, time, zipfile, zlib
 
 from chromium import Chromium, Failure
 
@@ -37,11 +37,13 @@ def pattern(seed, length):
 
 # In place of what wasm-bindgen writes: compiles a module as it does, draws with WebGPU, gives the functions to this test.
 MODULE = """import * as browser from './browser.js';
-export default async ({ module_or_path }) => WebAssembly.instantiateStreaming(await module_or_path);
-export const start = async id => {
-  globalThis.browser = browser;
-  globalThis.said = 'VERSION';
-  const canvas = document.getElementById(id);
+export default async ({ module_or_path: given }) =>
+  WebAssembly.instantiateStreaming(given instanceof Response ? given : fetch(given));
+export const work = async () => postMessage({ model: (await browser.fetchModel('nuclei-unet++')).length });
+export const start = async (canvas, worker, demo) => {
+  Object.assign(globalThis, { browser, said: 'VERSION', demo });
+  globalThis.worked = new Promise((resolve, reject) => Object.assign(new Worker(worker, { type: 'module' }), {
+    onmessage: event => resolve(event.data), onerror: event => reject(new Error(event.message)) }));
   [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight];
   const device = await (await navigator.gpu.requestAdapter()).requestDevice();
   const context = canvas.getContext('webgpu');
@@ -68,7 +70,7 @@ def make_site(site, version):
     for name in ("index.html", "sw.js", "manifest.webmanifest"):
         shutil.copy(os.path.join(WEB, name), folder)
     shutil.copy(os.path.join(ROOT, "studio", "packaging", "unet-studio.svg"), folder)
-    for name in ("boot.js", "browser.js", "style.css"):
+    for name in ("boot.js", "browser.js", "style.css", "worker.js"):
         shutil.copy(os.path.join(WEB, name), app)
     with open(os.path.join(app, "unet_studio.js"), "w") as f:
         f.write(MODULE.replace("VERSION", version))
@@ -90,11 +92,14 @@ class Server:
     """A server of files, as `python3 -m http.server`, that can be stopped and started at its port."""
 
     def __init__(self, folder):
-        self.folder, self.port, self.requests = folder, 0, []
+        self.folder, self.port, self.requests, self.sockets, self.server = folder, 0, [], [], None
         self.start()
 
     def start(self):
-        requests = self.requests
+        """Starts it, if it does not run."""
+        if self.server:
+            return
+        requests, sockets = self.requests, self.sockets
 
         class Files(http.server.SimpleHTTPRequestHandler):
             def log_message(self, form, *args):
@@ -105,6 +110,11 @@ class Server:
             def handle_error(self, *_):
                 pass
 
+            # A browser opens connections before it needs them.
+            def process_request(self, request, address):
+                sockets.append(request)
+                super().process_request(request, address)
+
         self.server = Quiet(("127.0.0.1", self.port), functools.partial(Files, directory=self.folder))
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -113,6 +123,13 @@ class Server:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.sockets:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.sockets.clear()
+        self.server = None
 
 
 def pixel(png, x, y):
@@ -144,7 +161,7 @@ def state(tab, expected, seconds=20):
         tab.wait(f"document.documentElement.dataset.state === '{expected}'", seconds)
         return True
     except Failure:
-        said = tab.evaluate("document.documentElement.dataset.state + ' ' + document.getElementById('report').textContent")
+        said = tab.evaluate("document.documentElement.dataset.state + ' ' + document.getElementById('report')?.textContent")
         problems.append(f"the page is {said}, not {expected}; console {tab.console}")
         return False
 
@@ -173,8 +190,18 @@ def store(tab, changes, seconds=60):
             kind === 'written' ? [kind, path, pattern(seed, length)] : [kind, path])) }}""", seconds=seconds)
 
 
-def page(tab):
+def page(tab, url):
+    slow = {"offline": False, "latency": 0, "uploadThroughput": -1}
+    tab.call("Network.emulateNetworkConditions", downloadThroughput=2_000_000, **slow)
+    tab.send("Page.navigate", url=url)
+    tab.wait("document.readyState === 'complete' && document.getElementById('progress').value > 0", 20)
+    check("it shows the download", 0 < (value := tab.evaluate("document.getElementById('progress').position")) < 1 or value)
+    check("and what it is", tab.evaluate("document.getElementById('progress').labels[0].textContent"), "Loading")
+    picture(tab, "loading")
+    tab.call("Network.emulateNetworkConditions", downloadThroughput=-1, **slow)
     check("the page runs", state(tab, "running"))
+    check("the worker runs and has its model", tab.evaluate("worked"), {"model": 100_003})
+    check("no demo", tab.evaluate("demo"), False)
     check("progress", tab.evaluate("document.getElementById('amount').textContent"), "3.0 MB of 3.0 MB")
     time.sleep(0.3)
     check("WebGPU on the canvas, seen", pixel(tab.screenshot(), 600, 400), (255, 128, 0))
@@ -223,13 +250,15 @@ def files(tab):
     print(f"page: 1019 files restored and hashed in {time.monotonic() - start:.2f} s")
 
     fails("a path that is none", "is not the path of a file", lambda: store(tab, [["written", "relative", 0, 1]]))
-    fails("and stays", "is not the path of a file", lambda: tab.evaluate("browser.store([])"))
-    tab.evaluate("globalThis.onbeforeunload = null")
-    tab.reload()
-    state(tab, "running")
     fails("a change that is none", "is not a change", lambda: store(tab, [["renamed", "/a", 0, 1]]))
     fails("a file for a folder", "/big/inside cannot be stored", lambda: store(tab, [["written", "/big/inside", 0, 1]]))
-    # What failed is dropped with its folder, and the rest goes on.
+    one, two = "new Uint8Array(1)", "new Uint8Array(2)"
+    check("in order up to a failure, and none behind it", tab.evaluate(f"""Promise.allSettled([
+        browser.store([['written', '/first', {one}], ['written', '/big/inside', {one}], ['written', '/third', {one}]]),
+        browser.store([['written', '/fourth', {one}]])]).then(async ends =>
+            [...ends.map(end => end.status), (await browser.restore()).filter(([path]) => /first|third|fourth/.test(path)).length])"""),
+        ["rejected", "rejected", 1])
+    tab.evaluate(f"browser.store([['written', '/third', {two}], ['removed', '/first'], ['removed', '/third']])")
     store(tab, [["removed", "/big"], ["written", "/after", 3, 3]])
     check("goes on", dict(stored(tab)).get("/after"), facts(pattern(3, 3)))
     # As a tab leaves it that dies between the two steps of the browser.
@@ -331,16 +360,18 @@ def failures(tab, browser):
 def offline(tab, server, site):
     tab.wait("navigator.serviceWorker.controller !== null", 20)
     length = "browser.fetchModel('nuclei-unet++').then(bytes => bytes.length)"
+    tab.wait("caches.open('unet-studio models').then(c => c.keys()).then(all => all.length === 1)", 20)
+    server.requests.clear()
     check("a model", tab.evaluate(length), 100_003)
-    before = len(server.requests)
-    check("the model again", tab.evaluate(length), 100_003)
-    check("comes from the cache", server.requests[before:], [])
+    check("comes from the cache, although it was fetched before there was one", server.requests, [])
     fails("a model that is not", "the server answers 404", lambda: tab.evaluate("browser.fetchModel('other')"))
     server.stop()
-    tab.reload()
+    tab.go(server.url + "?demo")
     check("it runs without a server", state(tab, "running"))
+    check("its worker too", tab.evaluate("worked"), {"model": 100_003})
+    check("with the demo", tab.evaluate("demo"))
     check("and has the model", tab.evaluate(length), 100_003)
-    fails("but no other", "no connection", lambda: tab.evaluate("browser.fetchModel('other')"))
+    fails("but no other", "no connection", lambda: tab.evaluate("browser.fetchModel('third')"))
 
     # A version whose files are not those of its list is not installed.
     make_site(site, "v20")
@@ -364,7 +395,7 @@ def offline(tab, server, site):
     before = len(server.requests)
     tab.reload()
     check("then the new one", state(tab, "running") and tab.evaluate("said"), "v300")
-    check("without asking the server but for the worker", [r for r in server.requests[before:] if "sw.js" not in r], [])
+    check("without asking the server but for the service worker and the model", [r for r in server.requests[before:] if "sw.js" not in r and "/models/" not in r], [])
     check("the caches are the new version's", tab.evaluate("caches.keys().then(names => names.length)"), 1 + 1)
     check("its model is the new one", tab.evaluate(length), 100_004)
     check("only that is kept", tab.evaluate("caches.open('unet-studio models').then(c => c.keys()).then(k => k.length)"), 1)
@@ -410,7 +441,8 @@ def unsupported(url):
         tab.go(url)
         check("no WebGPU: the page says so", state(tab, "unsupported"))
         check("and what is missing", "no WebGPU" in (said := tab.evaluate("document.getElementById('missing').textContent")) or said)
-        check("no overflow", tab.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+        check("no overflow", tab.evaluate("Array.from(document.querySelectorAll('main, table'), e => e.parentElement.scrollWidth <= "
+                                          "e.parentElement.clientWidth)"), [True, True])
         picture(tab, "unsupported_narrow")
         tab.call("Emulation.setScriptExecutionDisabled", value=True)
         tab.go(url)
@@ -436,13 +468,14 @@ def main():
 
     try:
         with Chromium() as browser:
-            tab = browser.open(server.url)
-            step("page", page, tab)
+            tab = browser.open()
+            step("page", page, tab, server.url)
             step("files", files, tab)
             step("user", user, tab, browser, folder)
             tab = step("tabs", tabs, tab, browser, server.url) or tab
             step("failures", failures, tab, browser)
             step("offline", offline, tab, server, site)
+            server.start()
         step("killed", killed, server.url, os.path.join(folder, "profile"))
         step("unsupported", unsupported, server.url)
     finally:

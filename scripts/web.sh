@@ -3,8 +3,8 @@
 #
 #     sh scripts/web.sh [--dev] [--serve] [FOLDER]
 #
-# FOLDER is target/web/studio if not given. --serve serves it on http://localhost:8080 (PORT names another port). --dev builds in
-# half the time a module that is slower, has names in its panics, and is not kept for use without a network.
+# FOLDER is target/web/studio if not given. --serve serves it on http://localhost:8080 (PORT names another port). --dev builds
+# sooner a module that computes more slowly, has names in its traces, and is not kept for use without a network.
 # Binaryen's `wasm-opt` makes the module smaller if it is installed.
 set -eu
 folder= serve= dev=
@@ -61,7 +61,7 @@ else
 fi
 
 cp studio/web/index.html studio/web/sw.js studio/web/manifest.webmanifest studio/packaging/unet-studio.svg "$site"
-cp studio/web/boot.js studio/web/browser.js studio/web/style.css "$site/app"
+cp studio/web/boot.js studio/web/browser.js studio/web/style.css studio/web/worker.js "$site/app"
 say "models"
 program=${UNET_PROGRAM:-}
 if [ -z "$program" ]; then
@@ -70,7 +70,7 @@ if [ -z "$program" ]; then
 fi
 models=$("$program" --json inspect | python3 -c 'import json, sys; print(*(model["name"] for model in json.load(sys.stdin)["builtin"]))')
 [ -n "$models" ] || fail "$program has no built-in models"
-for model in $models; do "$program" --quiet convert "$model" "$site/models/$model.safetensors"; done
+for model in $models; do "$program" --quiet convert "$model" "$site/models/$model.safetensors" >&2; done
 
 # shellcheck disable=SC2086
 python3 scripts/web_site.py "$site" ${dev:+--dev} >&2

@@ -43,7 +43,7 @@ const actions = {
     try {
       const files = await restore(false);
       if (files.length) downloadAll('unet-studio.zip', files);
-      get('outcome').textContent = files.length ? `Saved: ${files.length} files and folders.` : 'Nothing is stored.';
+      get('outcome').textContent = files.length ? 'Saved as unet-studio.zip.' : 'Nothing is stored.';
     } catch (e) {
       get('outcome').textContent = e.message;
     }
@@ -90,14 +90,27 @@ const load = async url => {
 
 // Keeps the page for use without a network. A new version takes over when this one has started: the next start is of the new one.
 const keep = async () => {
-  const registration = await navigator.serviceWorker?.register('sw.js', { updateViaCache: 'none' });
-  const take = worker => worker?.postMessage('take over');
-  take(registration?.waiting);
-  registration?.addEventListener('updatefound', () => {
+  if (!navigator.serviceWorker) return;
+  const registration = await navigator.serviceWorker.register('sw.js', { updateViaCache: 'none' });
+  const take = worker => {
+    if (worker?.state === 'installed') worker.postMessage('take over');
+  };
+  // One may be on its way since before the page has loaded.
+  const follow = () => {
     const worker = registration.installing;
-    worker?.addEventListener('statechange', () => worker.state === 'installed' && take(worker));
-  });
+    worker?.addEventListener('statechange', () => take(worker));
+  };
+  registration.addEventListener('updatefound', follow);
+  follow();
+  take(registration.waiting);
 };
+
+// Models that the module fetches on a first visit are fetched again, from the browser's cache, when there is who keeps them.
+new BroadcastChannel('unet-studio models').addEventListener('message', ({ data: url }) => {
+  const worker = navigator.serviceWorker;
+  const again = () => fetch(url).catch(() => {});
+  if (worker && !worker.controller) worker.addEventListener('controllerchange', again, { once: true });
+});
 
 const start = async () => {
   const why = await missing();
@@ -111,7 +124,8 @@ const start = async () => {
   get('step').textContent = 'Starting';
   get('progress').removeAttribute('value');
   show('starting');
-  await module.start('studio');
+  const demo = new URLSearchParams(location.search).has('demo');
+  await module.start(get('studio'), new URL('worker.js', import.meta.url).href, demo);
   show('running');
   await keep().catch(e => console.warn(`this page will need a network the next time: ${e.message}`));
 };

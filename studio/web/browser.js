@@ -119,13 +119,10 @@ const handles = root => {
   return folderOf;
 };
 
-// Changes that are not stored yet, in their order; the first of them are at work; the call that does it.
-let pending = [], atWork = 0, working = Promise.resolve();
-
-// How many of the first changes can be prepared together: files in a row.
-const batch = () => {
+// How many of the changes, from the first on, can be prepared together: files in a row.
+const batch = changes => {
   let count = 0, size = 0;
-  for (const [kind, , bytes] of pending) {
+  for (const [kind, , bytes] of changes) {
     if (count && (kind !== 'written' || count === 16 || size + bytes.length > 16e6)) break;
     count += 1;
     if (kind !== 'written') break;
@@ -134,32 +131,34 @@ const batch = () => {
   return count;
 };
 
-const work = async () => {
-  if (!pending.length) return;
+const work = async changes => {
+  if (!changes.length) return;
   const folderOf = handles(await open());
-  while (pending.length) {
-    atWork = batch();
-    const ready = pending.slice(0, atWork).map(async ([kind, path, bytes]) => prepare[kind](folderOf, namesOf(path), bytes));
+  for (let next = 0; next < changes.length;) {
+    const together = changes.slice(next, next + batch(changes.slice(next, next + 16)));
+    const ready = together.map(async ([kind, path, bytes]) => prepare[kind](folderOf, namesOf(path), bytes));
     for (const change of ready) change.catch(() => {});
-    for (const [i, change] of ready.entries()) {
-      const [, path] = pending[0];
+    for (const [i, [, path]] of together.entries()) {
       try {
-        await (await change).show();
+        await (await ready[i]).show();
       } catch (cause) {
         // Those behind it are not shown before it.
         await Promise.allSettled(ready.slice(i + 1).map(async behind => (await behind).drop?.()));
         const full = cause.name === 'QuotaExceededError' ? 'the browser gives this page no more storage' : cause.message;
         throw new Error(`${path} cannot be stored: ${full}`, { cause });
       }
-      pending.shift();
-      atWork -= 1;
     }
+    next += together.length;
   }
 };
 
+// Calls that wait or are at work, each behind the one before; whether the last one failed.
+let calls = Promise.resolve(), waiting = 0, failed = false;
+
 /**
  * Stores changes: an array of `['folder' | 'removed', path]` and `['written', path, bytes]`, in the order given, after those of
- * earlier calls. What could not be stored stays, and the next call begins with it; `store([])` only tries again.
+ * earlier calls. After a failure some of them are stored, in order; the whole call can be repeated. Calls that wait behind one that
+ * fails fail too.
  */
 export function store(changes) {
   for (const [kind, path, bytes] of changes) {
@@ -167,19 +166,21 @@ export function store(changes) {
       return Promise.reject(new Error(`${JSON.stringify(kind)} of ${path} is not a change to store`));
     }
   }
-  // What an earlier call did not get to is not written, if it is written again or removed now.
-  const again = new Set(changes.map(([, path]) => path));
-  const gone = changes.filter(([kind]) => kind === 'removed').map(([, path]) => path + '/');
-  const stays = ([kind, path]) => kind !== 'written' || !(again.has(path) || gone.some(above => path.startsWith(above)));
-  pending = pending.filter((change, i) => i < atWork || stays(change));
-  for (const change of changes) pending.push(change);
-  working = working.catch(() => {}).then(work).finally(() => (atWork = 0));
-  return working;
+  waiting += 1;
+  const end = fails => () => {
+    failed = fails;
+    waiting -= 1;
+    if (!waiting) calls = Promise.resolve();
+  };
+  const call = calls.then(() => work(changes));
+  calls = call;
+  call.then(end(false), end(true));
+  return call;
 }
 
 // Before a tab is closed over changes that are not stored, the browser asks.
 globalThis.addEventListener?.('beforeunload', event => {
-  if (pending.length) event.preventDefault();
+  if (waiting || failed) event.preventDefault();
 });
 
 /** Asks the browser to keep what is stored even if the disk gets full; whether it promises to. */
@@ -352,9 +353,9 @@ const zip = files => {
 
 // ---- Models ----
 
-/** The bytes of a built-in model, from this site or from what was kept of it. */
+/** The bytes of a built-in model, from this site or from what was kept of it. Also for the worker, whose file is in a folder. */
 export async function fetchModel(name) {
-  const url = new URL(`models/${encodeURIComponent(name)}.safetensors`, document.baseURI);
+  const url = new URL(`models/${encodeURIComponent(name)}.safetensors`, globalThis.document?.baseURI ?? new URL('..', location));
   const failed = why => new Error(`the model ${JSON.stringify(name)} cannot be downloaded: ${why}`);
   let bytes;
   try {
@@ -365,10 +366,12 @@ export async function fetchModel(name) {
   } catch (cause) {
     throw failed(cause instanceof TypeError ? `no connection (${cause.message})` : cause.message);
   }
-  // On a first visit no service worker keeps it yet: ask again through it, which the browser's cache answers.
-  const worker = navigator.serviceWorker;
-  if (worker && !worker.controller) {
-    worker.addEventListener('controllerchange', () => fetch(url).catch(() => {}), { once: true });
-  }
+  // The page asks for it again if there is no service worker yet that keeps it.
+  const channel = new BroadcastChannel('unet-studio models');
+  channel.postMessage(url.href);
+  channel.close();
   return bytes;
 }
+
+/** Ends after some milliseconds. */
+export const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
