@@ -1,9 +1,11 @@
 #!/bin/sh
-# Tests the library in a real browser: a page segments an image, trains a few steps and compiles every kernel of a device with
-# default limits, all on WebGPU in software. The results are compared with native ones.
+# Tests library and application in a real browser, on WebGPU in software: a page of the library segments an image, trains a few steps
+# and compiles every kernel of a device with default limits; the application segments, paints, trains, downloads, and dies. The results
+# are compared with native ones.
 #
 #     sh scripts/test_web.sh
 #
+# STUDIO_PICTURES names a folder for pictures of the application.
 # Installs what is missing: a compiler for wasm32, Chromium. If that cannot be downloaded, the last line says `skipped: ..`
 # and the status is 0.
 set -eu
@@ -45,3 +47,18 @@ say "the page of the application, without it"
 python3 scripts/test_web_page.py
 say "the library"
 python3 tests/web/browser.py "$site"
+
+# eframe has its own minimum of Rust.
+rust=$(wasm "${RUSTC:-rustc}" --version | sed 's/^rustc \([0-9.]*\).*/\1/p;d')
+required=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' studio/Cargo.toml)
+if [ "$(printf '%s\n%s\n' "$required" "$rust" | sort -V | head -n 1)" != "$required" ]; then
+    skip "the application in the browser, which takes Rust $required"
+fi
+cargo fetch --locked --manifest-path studio/Cargo.toml >&2 || skip "packages of the application cannot be fetched"
+say "the application"
+# With an example: its dependencies have the features of those of `cargo test`, and nothing is built twice.
+cargo build --quiet --bin unet --example embed
+UNET_PROGRAM=${CARGO_TARGET_DIR:-$root/target}/debug/unet
+export UNET_PROGRAM
+sh scripts/web.sh --dev "$build/studio-dev"
+python3 scripts/test_studio_web.py "$build/studio-dev" "$UNET_PROGRAM" ${STUDIO_PICTURES:+"$STUDIO_PICTURES"}

@@ -43,7 +43,7 @@ mkdir -p "$site/app" "$site/models"
 
 if [ -n "$dev" ]; then profile=dev output=debug small=; else profile=web output=web small=--small; fi
 say "the module, profile $profile"
-wasm cargo build --manifest-path studio/Cargo.toml --lib --profile $profile --target $target --target-dir "$build/wasm"
+wasm cargo build --locked --manifest-path studio/Cargo.toml --lib --profile $profile --target $target --target-dir "$build/wasm"
 # shellcheck disable=SC2086 # an option or nothing
 cargo run --quiet --manifest-path tests/web/Cargo.toml --package bindgen --target-dir "$build/host" -- \
     "$build/wasm/$target/$output/unet_studio.wasm" "$site/app" $small
@@ -70,7 +70,7 @@ if [ -z "$program" ]; then
 fi
 models=$("$program" --json inspect | python3 -c 'import json, sys; print(*(model["name"] for model in json.load(sys.stdin)["builtin"]))')
 [ -n "$models" ] || fail "$program has no built-in models"
-for model in $models; do "$program" --quiet convert "$model" "$site/models/$model.safetensors" >&2; done
+for model in $models; do "$program" --quiet convert --f16 "$model" "$site/models/$model.safetensors" >&2; done
 
 # shellcheck disable=SC2086
 python3 scripts/web_site.py "$site" ${dev:+--dev} >&2

@@ -85,6 +85,59 @@ impl BandInfo {
     }
 }
 
+/// A [`Band`] that owns its values.
+#[derive(Clone, Debug)]
+pub struct OwnedBand {
+    /// [`Band::first`].
+    pub first: usize,
+    /// [`Band::height`].
+    pub height: usize,
+    /// [`Band::width`].
+    pub width: usize,
+    /// [`Band::classes`].
+    pub classes: Ids,
+    /// [`Band::probabilities`].
+    pub probabilities: Option<Vec<f32>>,
+    /// [`Band::geometry`].
+    pub geometry: Option<Vec<f32>>,
+    /// [`Band::pixels`].
+    pub pixels: Option<Image>,
+}
+
+impl OwnedBand {
+    /// The band itself.
+    pub fn band(&self) -> Band<'_> {
+        Band {
+            first: self.first,
+            height: self.height,
+            width: self.width,
+            classes: &self.classes,
+            probabilities: self.probabilities.as_deref(),
+            geometry: self.geometry.as_deref(),
+            pixels: self.pixels.as_ref(),
+        }
+    }
+
+    /// Bytes of its values.
+    pub fn bytes(&self) -> usize {
+        let floats = [&self.probabilities, &self.geometry].into_iter().flatten().map(Vec::len).sum::<usize>();
+        let ids = match self.classes {
+            Ids::U8(_) => 1,
+            Ids::U16(_) => 2,
+        };
+        let pixels = self.pixels.as_ref().map_or(0, |p| p.pixels().len() * p.pixels().sample().bytes());
+        4 * floats + pixels + ids * self.width * self.height
+    }
+}
+
+impl From<&Band<'_>> for OwnedBand {
+    fn from(band: &Band) -> Self {
+        let Band { first, height, width, classes, probabilities, geometry, pixels } = *band;
+        let [probabilities, geometry] = [probabilities, geometry].map(|planes| planes.map(<[f32]>::to_vec));
+        Self { first, height, width, classes: classes.clone(), probabilities, geometry, pixels: pixels.cloned() }
+    }
+}
+
 impl Band<'_> {
     /// Class of the pixel at this row-major index in the band; 0 if out of range.
     pub fn class(&self, index: usize) -> usize {

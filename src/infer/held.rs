@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::band::{Band, BandInfo, BandSink, Needs};
-use super::image::Image;
-use super::mask::Ids;
+use super::band::{Band, BandInfo, BandSink, Needs, OwnedBand};
 use crate::error::{Error, Result};
 
 /// Stands in for the sinks of an image. If all that they are to receive fits in a number of bytes, it is held until
@@ -29,43 +27,14 @@ pub struct HeldRows {
 }
 
 struct HeldBand {
-    first: usize,
-    height: usize,
-    width: usize,
-    classes: Ids,
-    probabilities: Option<Vec<f32>>,
-    geometry: Option<Vec<f32>>,
-    pixels: Option<Image>,
+    band: OwnedBand,
     /// Whether these are rows as the network computes them, of an image that is resized.
     network: bool,
 }
 
 impl HeldBand {
-    fn of(band: &Band, network: bool) -> Self {
-        let Band { first, height, width, classes, probabilities, geometry, pixels } = *band;
-        let [probabilities, geometry] = [probabilities, geometry].map(|planes| planes.map(<[f32]>::to_vec));
-        Self {
-            first,
-            height,
-            width,
-            classes: classes.clone(),
-            probabilities,
-            geometry,
-            pixels: pixels.cloned(),
-            network,
-        }
-    }
-
     fn give(&self, sink: &mut dyn BandSink) -> Result<()> {
-        let band = Band {
-            first: self.first,
-            height: self.height,
-            width: self.width,
-            classes: &self.classes,
-            probabilities: self.probabilities.as_deref(),
-            geometry: self.geometry.as_deref(),
-            pixels: self.pixels.as_ref(),
-        };
+        let band = self.band.band();
         if self.network { sink.network_band(&band) } else { sink.band(&band) }
     }
 }
@@ -100,7 +69,7 @@ impl HoldSink {
             let give = |sink: &mut Box<dyn BandSink>| if network { sink.network_band(band) } else { sink.band(band) };
             return self.rows.sinks.iter_mut().try_for_each(give);
         }
-        self.rows.bands.push(HeldBand::of(band, network));
+        self.rows.bands.push(HeldBand { band: band.into(), network });
         Ok(())
     }
 }

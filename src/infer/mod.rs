@@ -44,7 +44,7 @@ pub mod writer;
 pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
-pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
+pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, OwnedBand, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channel_kind::{Alpha, ChannelKind, Colour};
 pub use channels::ChannelMap;

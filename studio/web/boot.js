@@ -125,6 +125,8 @@ const start = async () => {
   get('progress').removeAttribute('value');
   show('starting');
   const demo = new URLSearchParams(location.search).has('demo');
+  // For scripts: `unetStudio.status()`.
+  globalThis.unetStudio = module;
   await module.start(get('studio'), new URL('worker.js', import.meta.url).href, demo);
   show('running');
   await keep().catch(e => console.warn(`this page will need a network the next time: ${e.message}`));

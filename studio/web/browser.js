@@ -268,6 +268,8 @@ export function onDrop(callback) {
   addEventListener('drop', async event => {
     event.preventDefault();
     event.stopPropagation();
+    // The canvas would wait for the end of the drag, and draw without end.
+    event.target.dispatchEvent(new DragEvent('dragleave'));
     // The items are gone after the first `await`.
     const entries = Array.from(event.dataTransfer.items, item => item.webkitGetAsEntry()).filter(Boolean);
     const files = Array.from(event.dataTransfer.files, file => [file.name, file]);

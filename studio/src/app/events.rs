@@ -1,32 +1,33 @@
 //! What the engine and the dialogs report.
 
 use super::Studio;
-use super::dialogs::Chosen;
-use crate::engine::{Event, ModelCard, Request, SegmentJob, Work};
+use crate::engine::{Event, ModelCard, ModelFile, Request, SegmentJob, Work};
+use crate::platform::{self, Chosen};
 use crate::project::State;
 use eframe::egui;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Studio {
     pub(super) fn take_events(&mut self) {
-        for chosen in self.dialogs.chosen() {
+        for chosen in self.dialogs.take() {
             match chosen {
-                Chosen::Images(files) => self.take_files(&files),
+                Chosen::Files(files) => self.take_files(&files),
                 Chosen::Project(folder) => self.open_folder(&folder),
-                Chosen::Model(file) => self.engine.send(Request::Open(file.to_string_lossy().into_owned())),
+                Chosen::Model(file) => self.open_model(file.to_string_lossy()),
                 Chosen::Export(folder) => self.export(folder),
+                Chosen::Failed(reason) => self.complain(reason),
             }
         }
         let failed: Vec<String> = self.failed_saves.1.try_iter().collect();
         failed.into_iter().for_each(|reason| self.complain(reason));
-        let events: Vec<Event> = self.engine.events().collect();
-        events.into_iter().for_each(|event| self.take(event));
+        platform::trouble().into_iter().for_each(|reason| self.complain(reason));
+        self.engine.events().into_iter().for_each(|event| self.take(event));
     }
 
     pub(super) fn take_dropped(&mut self, ctx: &egui::Context) {
-        let files: Vec<PathBuf> = ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().into()).collect());
+        let files = ctx.input(|i| i.raw.dropped_files.clone());
         if !files.is_empty() {
-            self.take_files(&files);
+            self.dialogs.drop(ctx, &files);
         }
     }
 
@@ -43,8 +44,7 @@ impl Studio {
             }
             Event::Exported(files) => {
                 self.worked();
-                let folder = files.first().and_then(|f| f.parent()).map(|f| f.display().to_string());
-                self.say(format!("wrote {} files to {}", files.len(), folder.unwrap_or_default()));
+                self.hand_out(files.first().and_then(|f| f.parent()), &files);
             }
             Event::Scored(scores) => {
                 self.worked();
@@ -65,7 +65,7 @@ impl Studio {
                 self.training.running = false;
                 let how = if trained.stopped { "stopped" } else { "done" };
                 self.say(format!("Training is {how} after {} steps: {}", trained.steps, trained.model.display()));
-                self.engine.send(Request::Open(trained.model.to_string_lossy().into_owned()));
+                self.open_model(trained.model.to_string_lossy());
                 self.trained = Some(trained.model);
             }
             Event::Failed(failure) => self.failed(failure),
@@ -86,6 +86,19 @@ impl Studio {
         } else {
             let named = failure.error.contains(&failure.what);
             self.complain(if named { failure.error } else { format!("{}: {}", failure.what, failure.error) });
+        }
+    }
+
+    /// Opens a model: a built-in name or a file.
+    pub fn open_model(&self, name: impl Into<String>) {
+        self.engine.send(Request::Open(name.into()));
+    }
+
+    /// Tells where files are that the user wants, or in a browser downloads them.
+    pub(super) fn hand_out(&mut self, folder: Option<&Path>, files: &[PathBuf]) {
+        match platform::hand_out(folder.unwrap_or(Path::new("")), files) {
+            Ok(said) => self.say(said),
+            Err(e) => self.complain(e),
         }
     }
 
@@ -125,13 +138,7 @@ impl Studio {
         if self.jobs > 0 {
             return;
         }
-        match unet_wgpu::Model::open(&file.to_string_lossy()) {
-            Ok(mut model) => {
-                model.name = super::PREVIEW.into();
-                let settings = Default::default();
-                self.work(Request::Segment(SegmentJob { path: doc.path.clone(), model, settings }));
-            }
-            Err(e) => self.complain(e.to_string()),
-        }
+        let model = ModelFile { name: super::PREVIEW.into(), file: file.to_string_lossy().into_owned() };
+        self.work(Request::Segment(SegmentJob { path: doc.path.clone(), model, settings: Default::default() }));
     }
 }

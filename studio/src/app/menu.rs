@@ -4,7 +4,8 @@ use super::segment_panel::short;
 use super::tools::{TOOLS, Tool};
 use super::{Panel, Shown, Studio, view};
 use crate::labels::{BACKGROUND, Edit, PasteMode, UNLABELLED};
-use eframe::egui::{self, Key, KeyboardShortcut, MenuBar, Modifiers, Ui};
+use crate::platform::{self, BROWSER};
+use eframe::egui::{self, Event, Key, KeyboardShortcut, MenuBar, Modifiers, Ui};
 
 const COMMAND: Modifiers = Modifiers::COMMAND;
 const BOTH: Modifiers = Modifiers { alt: false, ctrl: false, shift: true, mac_cmd: false, command: true };
@@ -30,6 +31,11 @@ enum Action {
     Next,
     Previous,
     Live,
+    Train,
+    Stop,
+    Score,
+    Export,
+    Download,
     Outlines,
     Smaller,
     Larger,
@@ -64,6 +70,15 @@ const IMAGE: [Command; 5] = [
     (Action::Previous, key(Key::PageUp), "Previous image"),
     (Action::Live, key(Key::L), "Live on what you see"),
 ];
+const NETWORK: [Command; 4] = [
+    (Action::Train, key(Key::T), "Train"),
+    (Action::Stop, KeyboardShortcut::new(Modifiers::SHIFT, Key::T), "Stop training and keep the model"),
+    (Action::Score, key(Key::C), "Score the model"),
+    (Action::Export, KeyboardShortcut::new(COMMAND, Key::E), "Export the results .."),
+];
+/// In a browser, whose files nobody else sees.
+const DOWNLOAD: [Command; 1] =
+    [(Action::Download, KeyboardShortcut::new(Modifiers::SHIFT, Key::D), "Download the model")];
 /// Without a line in a menu.
 const OTHERS: [Command; 9] = [
     (Action::Outlines, key(Key::O), "Outlines"),
@@ -76,6 +91,10 @@ const OTHERS: [Command; 9] = [
     (Action::Cancel, key(Key::Escape), "Give up the outline at hand, choose nothing"),
     (Action::Redo, KeyboardShortcut::new(COMMAND, Key::Y), "Redo"),
 ];
+
+fn downloads() -> &'static [Command] {
+    if BROWSER { &DOWNLOAD } else { &[] }
+}
 
 pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     let mut action = None;
@@ -102,7 +121,9 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
                     ui.close();
                 }
                 ui.separator();
-                if ui.button("Quit").clicked() {
+                if BROWSER {
+                    stored(studio, ui);
+                } else if ui.button("Quit").clicked() {
                     ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
                 }
             });
@@ -118,6 +139,10 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
             });
             ui.menu_button("View", |ui| view::options(studio, ui));
             ui.menu_button("Image", |ui| list(ui, studio, &IMAGE));
+            ui.menu_button("Network", |ui| {
+                list(ui, studio, &NETWORK);
+                list(ui, studio, downloads());
+            });
             ui.menu_button("Help", |ui| {
                 if ui.button("Keys").clicked() {
                     studio.help = true;
@@ -136,13 +161,61 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         studio.act(action);
     }
     help(studio, ui);
+    if studio.removing {
+        removal(studio, ui);
+    }
+}
+
+/// Projects in the storage of the browser.
+fn stored(studio: &mut Studio, ui: &mut Ui) {
+    let at_hand = studio.project.as_ref().map(|project| project.folder().to_path_buf());
+    ui.menu_button("Projects in this browser", |ui| {
+        let projects = platform::projects();
+        if projects.is_empty() {
+            ui.weak("none yet");
+        }
+        for project in projects {
+            let open = at_hand.as_ref() == Some(&project);
+            if ui.selectable_label(open, project.display().to_string()).clicked() {
+                studio.open_folder(&project);
+                ui.close();
+            }
+        }
+    });
+    if ui.add_enabled(at_hand.is_some(), egui::Button::new("Download the project")).clicked() {
+        studio.download_project();
+        ui.close();
+    }
+    if ui.add_enabled(at_hand.is_some(), egui::Button::new("Remove the project from this browser ..")).clicked() {
+        studio.removing = true;
+        ui.close();
+    }
+}
+
+/// Asks before a project is removed.
+fn removal(studio: &mut Studio, ui: &Ui) {
+    let Some(folder) = studio.project.as_ref().map(|project| project.folder().display().to_string()) else { return };
+    let answer = egui::Modal::new(egui::Id::unique("remove")).show(ui.ctx(), |ui| {
+        ui.label(format!("Remove {folder} with its images, labels and models from this browser?"));
+        ui.weak("This cannot be undone. Download it first to keep it.");
+        ui.horizontal(|ui| {
+            let no = ui.button("Keep it").clicked();
+            let yes = ui.button("Remove").clicked();
+            yes.then_some(true).or(no.then_some(false))
+        })
+        .inner
+    });
+    if answer.inner == Some(true) {
+        studio.remove_project();
+    }
+    studio.removing &= answer.inner.is_none() && !answer.should_close();
 }
 
 fn help(studio: &mut Studio, ui: &Ui) {
     egui::Window::new("Keys").open(&mut studio.help).resizable(false).show(ui.ctx(), |ui| {
         egui::Grid::new("keys").striped(true).num_columns(2).show(ui, |ui| {
             let format = |keys: &KeyboardShortcut| ui.ctx().format_shortcut(keys);
-            let commands = FILE.iter().chain(&EDIT).chain(&IMAGE).chain(&OTHERS);
+            let commands = FILE.iter().chain(&EDIT).chain(&IMAGE).chain(&NETWORK).chain(downloads()).chain(&OTHERS);
             let mut lines: Vec<(String, &str)> = commands.map(|(_, keys, name)| (format(keys), *name)).collect();
             lines.extend(TOOLS.iter().map(|(_, name, keys, _)| (keys.name().to_string(), *name)));
             lines.push(("Space, middle button".into(), "Move the image"));
@@ -162,15 +235,27 @@ pub(super) fn keys(studio: &mut Studio, ui: &Ui) {
         return;
     }
     // Those with most modifiers first: a shortcut with fewer would take the key as well.
-    let mut commands: Vec<Command> = FILE.into_iter().chain(EDIT).chain(IMAGE).chain(OTHERS).collect();
+    let mut commands: Vec<Command> = FILE.into_iter().chain(EDIT).chain(IMAGE).chain(NETWORK).chain(OTHERS).collect();
+    commands.extend(downloads());
     commands.extend(TOOLS.iter().map(|&(tool, name, keys, _)| (Action::Choose(tool), key(keys), name)));
     let held = |m: &Modifiers| usize::from(m.command) + usize::from(m.shift);
     commands.sort_by_key(|(_, keys, _)| std::cmp::Reverse(held(&keys.modifiers)));
-    let pressed = ui.input_mut(|input| {
-        commands.into_iter().find(|(_, keys, _)| input.consume_shortcut(keys)).map(|command| command.0)
+    let mut actions = Vec::new();
+    // A slow frame may have several.
+    ui.input_mut(|input| {
+        input.events.retain(|event| {
+            let Event::Key { key, modifiers, pressed: true, .. } = event else { return true };
+            let fits =
+                |keys: &KeyboardShortcut| keys.logical_key == *key && modifiers.matches_logically(keys.modifiers);
+            let found = commands.iter().find(|(_, keys, _)| fits(keys));
+            actions.extend(found.map(|command| command.0));
+            found.is_none()
+        });
     });
-    if let Some(action) = pressed.filter(|&action| studio.can(action)) {
-        studio.act(action);
+    for action in actions {
+        if studio.can(action) {
+            studio.act(action);
+        }
     }
 }
 
@@ -188,6 +273,11 @@ impl Studio {
             Action::Merge => chosen > 1,
             Action::FillHoles | Action::Delete | Action::Forget => chosen > 0,
             Action::Accept => doc.is_some_and(|d| d.prediction.is_some()),
+            Action::Train => self.can_train(),
+            Action::Stop => self.training.running,
+            Action::Score => self.can_score(),
+            Action::Download => self.model_file().is_some(),
+            Action::Export => doc.is_some_and(|d| d.prediction.is_some()) && !self.export.is_empty(),
             Action::Segment | Action::Live => doc.is_some() && self.model().is_some(),
         }
     }
@@ -217,6 +307,17 @@ impl Studio {
             Action::Next => self.step(1),
             Action::Previous => self.step(-1),
             Action::Live => self.live_on = !self.live_on,
+            Action::Train => {
+                self.panel = Panel::Train;
+                self.train();
+            }
+            Action::Stop => self.engine.stop_training(),
+            Action::Score => {
+                self.panel = Panel::Train;
+                self.score();
+            }
+            Action::Export => self.dialogs.export_folder(&self.ctx),
+            Action::Download => self.download_model(),
             Action::Outlines => self.style.outlines = !self.style.outlines,
             Action::Smaller => self.tools.scale_radius(1.0 / 1.25),
             Action::Larger => self.tools.scale_radius(1.25),

@@ -1,12 +1,13 @@
 //! The window.
 
-mod commands;
-mod dialogs;
 mod document;
 mod events;
 mod gallery;
+mod label_commands;
 mod label_panel;
 mod menu;
+mod network_commands;
+mod project_commands;
 mod segment_panel;
 mod status;
 mod tools;
@@ -16,8 +17,8 @@ mod view;
 use crate::canvas::{Canvas, LabelStyle};
 use crate::engine::live::{FrameTimes, Live};
 use crate::engine::{Engine, ModelCard, Scores, SegmentJob};
+use crate::platform::Choices;
 use crate::project::Project;
-use dialogs::Dialogs;
 use document::Document;
 use eframe::egui::{self, Ui};
 use eframe::egui_wgpu::RenderState;
@@ -97,8 +98,8 @@ pub struct Studio {
     shown_scores: Option<String>,
     shown_instance: Option<u32>,
     sorting: Sorting,
-    export: Vec<&'static str>,
-    dialogs: Dialogs,
+    export: Vec<String>,
+    dialogs: Choices,
     messages: Vec<(f64, String, bool)>,
     saved_at: f64,
     /// Why saves on other threads failed.
@@ -112,6 +113,8 @@ pub struct Studio {
     /// Messages of failures so far.
     failures: usize,
     help: bool,
+    /// Whether it is asked if the project is to be removed.
+    removing: bool,
     ctx: egui::Context,
 }
 
@@ -120,7 +123,7 @@ impl Studio {
     pub fn new(render: &RenderState, ctx: &egui::Context, folder: Option<PathBuf>) -> Result<Self, String> {
         let gpu = Gpu::from_wgpu(render.device.clone(), render.queue.clone()).map_err(|e| e.to_string())?;
         let waker = ctx.clone();
-        let engine = Engine::start(&gpu, move || waker.request_repaint()).map_err(|e| e.to_string())?;
+        let engine = Engine::start(&gpu, move || waker.request_repaint())?;
         ctx.options_mut(|options| options.theme_preference = egui::ThemePreference::System);
         let mut studio = Self {
             engine,
@@ -155,8 +158,8 @@ impl Studio {
             shown_scores: None,
             shown_instance: None,
             sorting: Sorting::default(),
-            export: vec!["mask", "overlay", "labels", "csv"],
-            dialogs: Dialogs::default(),
+            export: ["mask", "overlay", "labels", "csv"].map(String::from).into(),
+            dialogs: Choices::default(),
             messages: Vec::new(),
             saved_at: 0.0,
             failed_saves: channel(),
@@ -165,9 +168,11 @@ impl Studio {
             area: None,
             failures: 0,
             help: false,
+            removing: false,
             ctx: ctx.clone(),
         };
         studio.engine.send(crate::engine::Request::Open("nuclei".into()));
+        studio.dialogs.listen(ctx);
         if let Some(folder) = folder {
             studio.open_folder(&folder);
         }
@@ -236,6 +241,11 @@ impl eframe::App for Studio {
         egui::CentralPanel::default().frame(egui::Frame::NONE).show(ui, |ui| view::show(self, ui));
         self.autosave(ui.input(|i| i.time));
         self.repaints |= ui.ctx().has_requested_repaint();
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
     }
 
     fn on_exit(&mut self) {

@@ -1,8 +1,9 @@
 //! Models, and what they find in the image at hand.
 
 use super::Studio;
-use crate::engine::{ModelCard, Request, Row, Segmented, built_in};
+use crate::engine::{ModelCard, Row, Segmented};
 use crate::labels::PasteMode;
+use crate::platform::{BROWSER, BUILT_IN};
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 use egui_plot::{Bar, BarChart, Plot};
@@ -38,10 +39,18 @@ fn models(studio: &mut Studio, ui: &mut Ui) {
                     chosen = Some(i);
                 }
             }
-            for (name, about) in built_in() {
+            for (name, about) in BUILT_IN {
                 let open = studio.models.iter().any(|card| card.name == name);
                 if !open && ui.selectable_label(false, name).on_hover_text(about).clicked() {
-                    studio.engine.send(Request::Open(name.into()));
+                    studio.open_model(name);
+                }
+            }
+            for file in studio.trained_models() {
+                let name = file.to_string_lossy();
+                let open = studio.models.iter().any(|card| card.name == name);
+                if !open && ui.selectable_label(false, short(&name)).on_hover_text("trained in this project").clicked()
+                {
+                    studio.open_model(name);
                 }
             }
         },
@@ -53,6 +62,15 @@ fn models(studio: &mut Studio, ui: &mut Ui) {
     if ui.button("Open a model file ..").on_hover_text("native, PyTorch, ONNX, bioimage.io; or drop it here").clicked()
     {
         studio.dialogs.open_model(ui.ctx());
+    }
+    if BROWSER
+        && studio.model_file().is_some()
+        && ui
+            .button("Download the model")
+            .on_hover_text("For the program, Python or another machine (Shift+D)")
+            .clicked()
+    {
+        studio.download_model();
     }
     if let Some(card) = studio.model() {
         about(card, ui);
@@ -96,8 +114,8 @@ fn grouped(n: usize) -> String {
 /// Settings of instances; they take effect at once.
 fn instances(studio: &mut Studio, ui: &mut Ui) {
     ui.heading("Instances");
-    let target = studio.model().and_then(|m| m.model.metadata.target);
-    let own = studio.model().and_then(|m| m.model.metadata.instances.clone()).unwrap_or_default();
+    let target = studio.model().and_then(|m| m.target);
+    let own = studio.model().map(|m| m.settings.clone()).unwrap_or_default();
     let before = studio.settings.clone();
     let settings = &mut studio.settings;
     let methods = [
@@ -211,13 +229,19 @@ fn results(studio: &mut Studio, ui: &mut Ui) {
         }
         ui.menu_button("Export ..", |ui| {
             for writer in WRITERS {
-                let mut on = studio.export.contains(&writer.name());
+                let mut on = studio.export.iter().any(|name| name == writer.name());
                 if ui.checkbox(&mut on, writer.name()).on_hover_text(writer.about()).changed() {
-                    studio.export.retain(|name| *name != writer.name());
-                    studio.export.extend(on.then_some(writer.name()));
+                    studio.export.retain(|name| name != writer.name());
+                    studio.export.extend(on.then(|| writer.name().to_string()));
                 }
             }
-            if ui.add_enabled(!studio.export.is_empty(), egui::Button::new("To a folder ..")).clicked() {
+            if ui
+                .add_enabled(
+                    !studio.export.is_empty(),
+                    egui::Button::new(if BROWSER { "Download" } else { "To a folder .." }),
+                )
+                .clicked()
+            {
                 studio.dialogs.export_folder(ui.ctx());
                 ui.close();
             }

@@ -3,11 +3,12 @@
 use super::Studio;
 use crate::engine::Segmented;
 use eframe::egui::Rect;
+use serde::Serialize;
 use std::path::PathBuf;
 use unet_wgpu::low_level::infer::InstanceSettings;
 
 /// The state of the application.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// Name of the image at hand.
     pub image: Option<String>,
@@ -91,7 +92,7 @@ impl Studio {
 
     /// Writes kinds of results of the image at hand into a folder.
     pub fn export_to(&mut self, kinds: &[&'static str], folder: PathBuf) {
-        self.export = kinds.to_vec();
+        self.export = kinds.iter().map(ToString::to_string).collect();
         self.export(folder);
     }
 }

@@ -4,6 +4,7 @@ use super::Studio;
 use super::segment_panel::short;
 use eframe::egui::{self, RichText, Ui};
 use egui_plot::{Legend, Line, Plot, PlotPoints};
+use web_time::Instant;
 
 /// A training that runs or has run.
 #[derive(Default)]
@@ -12,23 +13,23 @@ pub(super) struct Training {
     pub(super) about: Vec<String>,
     pub(super) losses: Vec<[f64; 2]>,
     /// Of the held-out images: step and value, by name.
-    pub(super) scores: Vec<(&'static str, Vec<[f64; 2]>)>,
+    pub(super) scores: Vec<(String, Vec<[f64; 2]>)>,
     pub(super) step: u64,
     pub(super) of: u64,
-    pub(super) started: Option<std::time::Instant>,
+    pub(super) started: Option<Instant>,
 }
 
 impl Training {
     pub(super) fn begin() -> Self {
-        Self { running: true, started: Some(std::time::Instant::now()), ..Self::default() }
+        Self { running: true, started: Some(Instant::now()), ..Self::default() }
     }
 
-    pub(super) fn score(&mut self, step: u64, scores: &[(&'static str, f64)]) {
-        for &(name, value) in scores {
-            let point = [step as f64, value];
-            match self.scores.iter_mut().find(|s| s.0 == name) {
+    pub(super) fn score(&mut self, step: u64, scores: &[(String, f64)]) {
+        for (name, value) in scores {
+            let point = [step as f64, *value];
+            match self.scores.iter_mut().find(|s| s.0 == *name) {
                 Some((_, points)) => points.push(point),
-                None => self.scores.push((name, vec![point])),
+                None => self.scores.push((name.clone(), vec![point])),
             }
         }
     }
@@ -99,10 +100,11 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     });
     ui.horizontal(|ui| {
         let running = studio.training.running;
-        if ui.add_enabled(labelled > 0 && !running, egui::Button::new(RichText::new("Train").strong())).clicked() {
+        let train = egui::Button::new(RichText::new("Train").strong());
+        if ui.add_enabled(studio.can_train(), train).on_hover_text("T").clicked() {
             studio.train();
         }
-        if running && ui.button("Stop and keep").on_hover_text("Ends after the step at hand").clicked() {
+        if running && ui.button("Stop and keep").on_hover_text("Ends after the step at hand (Shift+T)").clicked() {
             studio.engine.stop_training();
         }
     });
@@ -114,10 +116,8 @@ fn progress(studio: &Studio, ui: &mut Ui) {
     let training = &studio.training;
     training.about.iter().for_each(|line| drop(ui.weak(line)));
     if training.running && training.step == 0 {
-        ui.horizontal(|ui| {
-            ui.spinner();
-            ui.label("reading labels, preparing the network");
-        });
+        // Nothing that moves: every frame takes its time from the network.
+        ui.label("reading labels, preparing the network ..");
     }
     if training.of > 0 {
         let left = training.started.filter(|_| training.running && training.step > 0).map_or(String::new(), |start| {
@@ -136,7 +136,7 @@ fn progress(studio: &Studio, ui: &mut Ui) {
             }
         });
     }
-    let scores: Vec<_> = training.scores.iter().filter(|s| s.0 != "loss" && ["f1", "dice"].contains(&s.0)).collect();
+    let scores: Vec<_> = training.scores.iter().filter(|s| s.0 != "loss" && ["f1", "dice"].contains(&&*s.0)).collect();
     if !scores.is_empty() {
         let plot = Plot::new("scores")
             .height(110.0)
@@ -146,7 +146,7 @@ fn progress(studio: &Studio, ui: &mut Ui) {
             .allow_scroll(false);
         plot.show(ui, |plot| {
             for (name, points) in scores {
-                plot.line(Line::new(*name, PlotPoints::from(points.clone())));
+                plot.line(Line::new(name, PlotPoints::from(points.clone())));
             }
         });
     }
@@ -158,14 +158,10 @@ fn versions(studio: &mut Studio, ui: &mut Ui) {
     ui.heading("Scores");
     let names: Vec<String> = studio.models.iter().map(|card| card.name.clone()).collect();
     ui.horizontal(|ui| {
-        // The data set is made anew for scores, and training reads it.
-        let ready = studio.jobs == 0 && !studio.training.running && studio.labelled() != [0; 2];
-        let hover = "The instances of the chosen model against the labels of held-out images, or of all labelled ones";
-        if ui
-            .add_enabled(ready && studio.model().is_some(), egui::Button::new("Score the model"))
-            .on_hover_text(hover)
-            .clicked()
-        {
+        let hover =
+            "The instances of the chosen model against the labels of held-out images, or of all labelled ones (C)";
+        let score = egui::Button::new("Score the model");
+        if ui.add_enabled(studio.can_score(), score).on_hover_text(hover).clicked() {
             studio.score();
         }
     });

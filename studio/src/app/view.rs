@@ -111,7 +111,7 @@ fn live(studio: &mut Studio, image: &crate::canvas::CanvasImage, path: &std::pat
         return None;
     }
     let region = state.shown.clone()?;
-    let own = studio.model().and_then(|m| m.model.metadata.instances.as_ref().and_then(|i| i.threshold));
+    let own = studio.model().and_then(|m| m.settings.threshold);
     Some(LiveLayer {
         texture: region.texture,
         at: region.at,

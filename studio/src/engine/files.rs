@@ -1,19 +1,23 @@
 //! Images from files, for the canvas and the gallery.
 
 use super::Event;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, read_image};
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Image, Pixels, Result};
 
 /// Rows and columns of a thumbnail at most.
 const THUMBNAIL: usize = 96;
 
 /// A decoded image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageFile {
     /// Its file.
     pub path: PathBuf,
     /// Its pixels.
+    #[serde(with = "shared_image")]
     pub image: Arc<Image>,
     /// Micrometres per pixel, across and down, if the file says so.
     pub pixel_size: Option<[f64; 2]>,
@@ -22,18 +26,20 @@ pub struct ImageFile {
 }
 
 /// A small copy of an image in colours of the screen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Thumbnail {
     /// Its file.
     pub path: PathBuf,
     /// Columns and rows.
     pub size: [usize; 2],
     /// RGB.
+    #[serde(with = "serde_bytes")]
     pub rgb: Vec<u8>,
 }
 
 /// Whether a file is an image that the library reads, by its first bytes.
 pub fn is_image(path: &Path) -> bool {
-    path.is_file() && describe_image(path).is_ok_and(|facts| facts.is_some())
+    fs::is_file(path) && describe_image(path).is_ok_and(|facts| facts.is_some())
 }
 
 pub(super) fn load(path: &Path) -> Result<Event> {
@@ -77,6 +83,70 @@ fn small(path: &Path, image: &Image) -> Result<Thumbnail> {
     let scale = 255.0 / (high - low).max(f32::MIN_POSITIVE);
     let rgb = values.iter().map(|v| ((v - low) * scale).clamp(0.0, 255.0) as u8).collect();
     Ok(Thumbnail { path: path.into(), size, rgb })
+}
+
+/// Images in messages.
+mod shared_image {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use std::borrow::Cow;
+    use std::sync::Arc;
+    use unet_wgpu::low_level::infer::{Alpha, ChannelKind, Colour};
+    use unet_wgpu::{Image, Pixels};
+
+    #[derive(Serialize, Deserialize)]
+    struct Parts<'a> {
+        size: [usize; 3],
+        bytes_per_sample: u8,
+        colour: u8,
+        alpha: u8,
+        alpha_at: usize,
+        names: Cow<'a, [String]>,
+        #[serde(borrow, with = "serde_bytes")]
+        pixels: Cow<'a, [u8]>,
+    }
+
+    const COLOURS: [Colour; 4] = [Colour::Grey, Colour::Rgb, Colour::Separate, Colour::Chosen];
+
+    pub(super) fn serialize<S: Serializer>(image: &Arc<Image>, to: S) -> Result<S::Ok, S::Error> {
+        let pixels: &[u8] = match image.pixels() {
+            Pixels::U8(v) => v,
+            Pixels::U16(v) => bytemuck::cast_slice(v),
+            Pixels::F32(v) => bytemuck::cast_slice(v),
+        };
+        let (alpha, alpha_at) = match image.kind().alpha {
+            Alpha::None => (0, 0),
+            Alpha::At(at) => (1, at),
+            Alpha::LeftOut(at) => (2, at),
+        };
+        let parts = Parts {
+            size: [image.width(), image.height(), image.channels()],
+            bytes_per_sample: image.pixels().sample().bytes() as u8,
+            colour: COLOURS.iter().position(|c| *c == image.kind().colour).unwrap_or_default() as u8,
+            alpha,
+            alpha_at,
+            names: Cow::Borrowed(image.channel_names()),
+            pixels: Cow::Borrowed(pixels),
+        };
+        parts.serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Arc<Image>, D::Error> {
+        let parts = Parts::deserialize(from)?;
+        let pixels = match parts.bytes_per_sample {
+            1 => Pixels::U8(parts.pixels.into_owned()),
+            2 => Pixels::U16(bytemuck::pod_collect_to_vec(&parts.pixels)),
+            _ => Pixels::F32(bytemuck::pod_collect_to_vec(&parts.pixels)),
+        };
+        let alpha = match parts.alpha {
+            0 => Alpha::None,
+            1 => Alpha::At(parts.alpha_at),
+            _ => Alpha::LeftOut(parts.alpha_at),
+        };
+        let colour = COLOURS.get(usize::from(parts.colour)).copied().unwrap_or(Colour::Separate);
+        let [width, height, channels] = parts.size;
+        let image = Image::new(width, height, channels, pixels).map_err(de::Error::custom)?;
+        Ok(Arc::new(image.with_kind(ChannelKind { colour, alpha }).with_channel_names(parts.names.into_owned())))
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! from a texture into another one that the canvas shows. Nothing is read back, and nothing waits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use eframe::wgpu;
@@ -13,6 +12,7 @@ use unet_wgpu::frame::{
 use unet_wgpu::low_level::infer::{ChannelAffine, normalise};
 use unet_wgpu::low_level::weights::{Normalisation, PixelStep};
 use unet_wgpu::{Gpu, Image, Model, Result};
+use web_time::Instant;
 
 /// Columns and rows of the region that the network sees at once.
 pub const SIDE: usize = 512;
@@ -110,8 +110,8 @@ fn format_of(image: &Image) -> Option<(wgpu::TextureFormat, SampleFormat, usize)
 }
 
 impl Live {
-    /// Prepares a network for regions of images like this one. Takes some tenths of a second; call it on a thread.
-    pub fn prepare(egui: &RenderState, model: Model, image: &Image) -> Result<Self> {
+    /// Prepares a network for regions of images like this one. Takes some tenths of a second; call it in a task.
+    pub async fn prepare(egui: &RenderState, model: Model, image: &Image) -> Result<Self> {
         let (texture, _, _) = format_of(image).ok_or_else(|| {
             let channels = image.channels();
             unet_wgpu::Error::invalid("live view", format!("takes images of 1 or 3 channels, this one has {channels}"))
@@ -120,9 +120,9 @@ impl Live {
         let probability = FrameOutput::Probability { class: 1, format: PlaneFormat::F32 };
         let options = FrameOptions::new([SIDE; 2], format, vec![OutputRequest::texture(probability)]);
         let gpu = Gpu::from_wgpu(egui.device.clone(), egui.queue.clone())?;
-        let mut frame = FrameModel::new(&gpu, normalised(model, image)?).prepare(&options)?;
+        let mut frame = FrameModel::new(&gpu, normalised(model, image)?).prepare_async(&options).await?;
         // So that no single dispatch takes longer than a part of a frame may.
-        frame.divide(LONGEST)?;
+        frame.divide_async(LONGEST).await?;
         let new = |label, format, usage| {
             egui.device.create_texture(&wgpu::TextureDescriptor {
                 label: Some(label),

@@ -1,33 +1,56 @@
-//! Networks at work: whole images, the visible region, training, scores. What takes long runs on three threads, for files, images
-//! and training, and is reported by [`Event`]s.
+//! Networks at work: whole images, the visible region, training, scores.
+//!
+//! The window sends [`Request`]s and takes [`Event`]s; both are plain data. What takes long runs in three tasks, for files, images and
+//! training: on the desktop in threads, on the window's device; in a browser in a worker with a device of its own, so that the page
+//! stays alive.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `files` | images for the canvas and the gallery |
+//! | `model` | models, and what is known about them |
+//! | `segment`, `replay` | whole images; instances by other settings without the network |
+//! | `train`, `score` | training, scores |
+//! | `tasks` | the tasks, which take requests and report events |
+//! | `local` | the tasks in threads |
+//! | `wire`, `remote`, `worker` | the tasks in a browser's worker: messages, the page's end, the worker's end |
+//! | `live` | the visible region, in the frames of the window |
 
 mod files;
 pub mod live;
+#[cfg(not(target_family = "wasm"))]
+mod local;
 mod model;
+#[cfg(target_family = "wasm")]
+mod remote;
 mod replay;
 mod score;
 mod segment;
+mod tasks;
 mod train;
+#[cfg(any(test, target_family = "wasm"))]
+mod wire;
+#[cfg(target_family = "wasm")]
+mod worker;
 
 pub use files::{ImageFile, Thumbnail, is_image};
-pub use model::{ModelCard, built_in};
-pub use replay::Replay;
+#[cfg(not(target_family = "wasm"))]
+pub use local::Engine;
+pub use model::{ModelCard, ModelFile};
+#[cfg(target_family = "wasm")]
+pub use remote::Engine;
 pub use score::{ImageScore, Scores};
 pub use segment::{Row, SegmentJob, Segmented};
 pub use train::{TrainJob, Trained};
+#[cfg(target_family = "wasm")]
+pub(crate) use wire::FileChange;
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 use unet_wgpu::low_level::infer::InstanceSettings;
-use unet_wgpu::{Backend, Gpu, Model};
-
-/// A part of a network's run: so short that the window, which waits for it in the device's queue, stays alive.
-const PACE: Duration = Duration::from_millis(8);
 
 /// What the engine is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Decode an image, for the canvas.
     Load(PathBuf),
@@ -37,17 +60,19 @@ pub enum Request {
     Open(String),
     /// Segment a whole image.
     Segment(SegmentJob),
-    /// Find the instances of a segmented image again, by other settings.
-    Decode(Arc<Segmented>, InstanceSettings),
+    /// Find the instances of a segmented image ([`Segmented::id`]) by other settings: without the network, if what it said is still
+    /// kept.
+    Decode(u64, SegmentJob),
     /// Write results of a whole image as `unet segment --save` does: names of kinds, and the folder.
-    Export(SegmentJob, Vec<&'static str>, PathBuf),
+    Export(SegmentJob, Vec<String>, PathBuf),
     /// Compare a model's instances with the labels of a data set.
-    Score(Model, InstanceSettings, PathBuf),
+    Score(ModelFile, #[serde(with = "wire_settings")] InstanceSettings, PathBuf),
     /// Train.
     Train(Box<TrainJob>),
 }
 
 /// What the engine reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// An image is decoded.
     Loaded(Box<ImageFile>),
@@ -77,7 +102,7 @@ pub enum Event {
         /// Steps done.
         step: u64,
         /// Measures by name.
-        scores: Vec<(&'static str, f64)>,
+        scores: Vec<(String, f64)>,
         /// The network as it is, for a preview.
         file: PathBuf,
     },
@@ -90,7 +115,7 @@ pub enum Event {
 }
 
 /// A request that failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
     /// What was being done.
     pub what: String,
@@ -98,12 +123,12 @@ pub struct Failure {
     pub error: String,
     /// Whether the user has cancelled it.
     pub cancelled: bool,
-    /// The thread it ran on.
+    /// The task it was of.
     pub of: Work,
 }
 
 /// The kinds of work that the engine does side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
     /// Decoding images, opening models.
     Files,
@@ -113,146 +138,27 @@ pub enum Work {
     Training,
 }
 
-/// Sends events, and wakes the window for each.
-#[derive(Clone)]
-struct Reporter {
-    events: Sender<Event>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-    stop: Arc<AtomicBool>,
-    of: Work,
-}
-
-impl Reporter {
-    fn send(&self, event: Event) {
-        // Without a receiver the window is closed.
-        let _ = self.events.send(event);
-        (self.wake)();
-    }
-
-    fn outcome(&self, what: impl Into<String>, outcome: unet_wgpu::Result<Event>) {
-        self.send(outcome.unwrap_or_else(|e| {
-            let cancelled = matches!(e, unet_wgpu::Error::Cancelled);
-            Event::Failed(Failure { what: what.into(), error: e.to_string(), cancelled, of: self.of })
-        }));
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// For callbacks: how far the work is; an error once the user has cancelled.
-    fn progress(&self, fraction: f64) -> unet_wgpu::Result<()> {
-        self.send(Event::Progress(fraction));
-        if self.stopped() { Err(unet_wgpu::Error::Cancelled) } else { Ok(()) }
+impl Request {
+    /// The task that it is for.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::Load(_) | Self::Thumbnail(_) | Self::Open(_) => Work::Files,
+            Self::Segment(_) | Self::Decode(..) | Self::Export(..) | Self::Score(..) => Work::Images,
+            Self::Train(_) => Work::Training,
+        }
     }
 }
 
-/// A thread that works through requests in order.
-struct Worker {
-    requests: Sender<Request>,
-    stop: Arc<AtomicBool>,
-}
+/// Settings of instances in messages, whose format has no maps of anything.
+mod wire_settings {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use unet_wgpu::low_level::infer::InstanceSettings;
 
-impl Worker {
-    fn start(
-        of: Work,
-        reporter: &Reporter,
-        mut work: impl FnMut(&Reporter, Request) + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let (requests, receiver) = channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let reporter = Reporter { stop: stop.clone(), of, ..reporter.clone() };
-        std::thread::Builder::new().name(format!("unet {of:?}").to_lowercase()).spawn(move || {
-            while let Ok(request) = receiver.recv() {
-                reporter.stop.store(false, Ordering::Relaxed);
-                work(&reporter, request);
-            }
-        })?;
-        Ok(Self { requests, stop })
-    }
-}
-
-/// The threads that work, on one device.
-pub struct Engine {
-    files: Worker,
-    images: Worker,
-    training: Worker,
-    events: Receiver<Event>,
-    device: String,
-}
-
-impl Engine {
-    /// Starts the threads on the window's device. `wake` is called whenever there is an event.
-    pub fn start(gpu: &Gpu, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let gpu = gpu.with_pace(Some(PACE));
-        let (sender, events) = channel();
-        let reporter = Reporter { events: sender, wake: Arc::new(wake), stop: Arc::default(), of: Work::Files };
-        let device = gpu.describe();
-        let mut segmenters = segment::Segmenters::new(Backend::Gpu(gpu.clone()));
-        let files = |reporter: &Reporter, request| match request {
-            Request::Load(path) => reporter.outcome(path.display().to_string(), files::load(&path)),
-            Request::Thumbnail(path) => reporter.outcome(path.display().to_string(), files::thumbnail(&path)),
-            Request::Open(name) => reporter.outcome(name.clone(), model::open(&name)),
-            _ => {}
-        };
-        let images = move |reporter: &Reporter, request| match request {
-            Request::Segment(job) => {
-                reporter.outcome(job.path.display().to_string(), segmenters.segment(&job, reporter));
-            }
-            Request::Decode(from, settings) => {
-                reporter.outcome(from.path.display().to_string(), segment::again(&from, &settings));
-            }
-            Request::Export(job, kinds, folder) => {
-                let outcome = segmenters.export(&job, &kinds, &folder, reporter);
-                reporter.outcome(job.path.display().to_string(), outcome);
-            }
-            Request::Score(model, settings, data) => {
-                reporter.outcome("scores", score::score(&mut segmenters, model, &settings, &data, reporter));
-            }
-            _ => {}
-        };
-        let training = move |reporter: &Reporter, request| {
-            if let Request::Train(job) = request {
-                reporter.outcome("training", train::train(&gpu, *job, reporter));
-            }
-        };
-        Ok(Self {
-            files: Worker::start(Work::Files, &reporter, files)?,
-            images: Worker::start(Work::Images, &reporter, images)?,
-            training: Worker::start(Work::Training, &reporter, training)?,
-            events,
-            device,
-        })
+    pub(super) fn serialize<S: Serializer>(settings: &InstanceSettings, to: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(settings).map_err(ser::Error::custom)?.serialize(to)
     }
 
-    /// Queues a request.
-    pub fn send(&self, request: Request) {
-        let worker = match &request {
-            Request::Load(_) | Request::Thumbnail(_) | Request::Open(_) => &self.files,
-            Request::Train(_) => &self.training,
-            _ => &self.images,
-        };
-        // A thread that has ended has panicked, which the program has said.
-        let _ = worker.requests.send(request);
-    }
-
-    /// The events since the last call.
-    pub fn events(&self) -> impl Iterator<Item = Event> {
-        self.events.try_iter()
-    }
-
-    /// Stops the work on images that is under way.
-    pub fn cancel(&self) {
-        self.images.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// Stops training after the step at hand; what is trained so far is kept.
-    pub fn stop_training(&self) {
-        self.training.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// The device in one line.
-    pub fn device(&self) -> &str {
-        &self.device
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<InstanceSettings, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(de::Error::custom)
     }
 }

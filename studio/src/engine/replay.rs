@@ -2,70 +2,26 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use unet_wgpu::low_level::infer::{
-    Band, BandInfo, BandSink, ConnectedComponents, Ids, Image, InstanceOptions, Instances, Needs,
+    Band, BandInfo, BandSink, ConnectedComponents, InstanceOptions, Instances, Needs, OwnedBand,
 };
 use unet_wgpu::{Error, Result};
 
 /// Host memory for what is kept of an image, bytes.
 const MOST: usize = 512 << 20;
 
-/// A band that owns its values.
-struct Kept {
-    network: bool,
-    first: usize,
-    height: usize,
-    width: usize,
-    classes: Ids,
-    probabilities: Option<Vec<f32>>,
-    geometry: Option<Vec<f32>>,
-    pixels: Option<Image>,
-}
-
-impl Kept {
-    fn new(band: &Band, network: bool) -> Self {
-        Self {
-            network,
-            first: band.first,
-            height: band.height,
-            width: band.width,
-            classes: band.classes.clone(),
-            probabilities: band.probabilities.map(<[f32]>::to_vec),
-            geometry: band.geometry.map(<[f32]>::to_vec),
-            pixels: band.pixels.cloned(),
-        }
-    }
-
-    fn band(&self) -> Band<'_> {
-        Band {
-            first: self.first,
-            height: self.height,
-            width: self.width,
-            classes: &self.classes,
-            probabilities: self.probabilities.as_deref(),
-            geometry: self.geometry.as_deref(),
-            pixels: self.pixels.as_ref(),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let floats = [&self.probabilities, &self.geometry].into_iter().flatten().map(Vec::len).sum::<usize>();
-        let pixels = self.pixels.as_ref().map_or(0, |p| p.pixels().len() * p.pixels().sample().bytes());
-        4 * floats + pixels + self.width * self.height
-    }
-}
-
 /// What a network said about an image.
 pub struct Replay {
     info: BandInfo,
-    bands: Vec<Kept>,
+    /// Bands, and whether they are as the network computes them, of an image that is resized.
+    bands: Vec<(OwnedBand, bool)>,
 }
 
 impl Replay {
     /// Finds instances by these options: the same as segmenting anew.
     pub fn instances(&self, options: &InstanceOptions) -> Result<Instances> {
         let mut found = ConnectedComponents::for_image(&self.info, options)?.with_samples(self.info.channels);
-        for kept in &self.bands {
-            match kept.network {
+        for (kept, network) in &self.bands {
+            match network {
                 true => found.push_network(&kept.band(), &self.info)?,
                 false => found.push(&kept.band(), &self.info)?,
             }
@@ -94,9 +50,9 @@ impl Keeper {
 
     fn keep(&mut self, band: &Band, network: bool) {
         let Some(replay) = &mut self.replay else { return };
-        let kept = Kept::new(band, network);
+        let kept = OwnedBand::from(band);
         self.bytes += kept.bytes();
-        replay.bands.push(kept);
+        replay.bands.push((kept, network));
         if self.bytes > MOST {
             self.replay = None;
         }

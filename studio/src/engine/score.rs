@@ -1,19 +1,22 @@
 //! Scores of a model on labelled images, by image, the worst first.
 
+use super::Event;
+use super::model::ModelFile;
 use super::segment::Segmenters;
-use super::{Event, Reporter};
+use super::tasks::Reporter;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions};
-use unet_wgpu::low_level::train::evaluate::evaluate;
+use unet_wgpu::low_level::train::evaluate::evaluate_async;
 use unet_wgpu::low_level::train::metrics::{Classes, Measure};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions};
-use unet_wgpu::{Model, Result, SegmentOptions};
+use unet_wgpu::{Result, SegmentOptions};
 
 /// The value of unlabelled pixels in files of labels.
 pub(super) const UNLABELLED: i64 = -1;
 
 /// Scores of an image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageScore {
     /// Its name in the data set.
     pub name: String,
@@ -26,7 +29,7 @@ pub struct ImageScore {
 }
 
 /// Scores of a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Name of the model.
     pub model: String,
@@ -40,22 +43,24 @@ pub struct Scores {
     pub images: Vec<ImageScore>,
 }
 
-pub(super) fn score(
+pub(super) async fn score(
     segmenters: &mut Segmenters,
-    model: Model,
+    model: &ModelFile,
     settings: &InstanceSettings,
     data: &Path,
     reporter: &Reporter,
 ) -> Result<Event> {
     let data = Dataset::open(data)?;
+    let model = segmenters.model(model).await?;
     let segmenter = segmenters.of(&model);
     let labels = LabelOptions { ignore: Some(UNLABELLED), ..LabelOptions::default() };
     let options = EvaluateOptions { labels, ..EvaluateOptions::default() };
     let segment = SegmentOptions::default().with_instances(Some(settings.clone()));
     let count = data.pairs().len().max(1) as f64;
-    let evaluation = evaluate(&data, segmenter.classes(), &options, |i, _, image| {
-        segmenter.segment(image, &segment, |done| reporter.progress((i as f64 + done) / count))
-    })?;
+    let evaluation = evaluate_async(&data, segmenter.classes(), &options, async |i, _, image| {
+        segmenter.segment_async(image, &segment, |done| reporter.progress((i as f64 + done) / count)).await
+    })
+    .await?;
     let mut images: Vec<ImageScore> = evaluation
         .images
         .iter()

@@ -1,13 +1,17 @@
 //! Whole images: the same results as the program's.
 
-use super::replay::{Keeper, Replay};
-use super::{Event, Reporter};
+use super::model::{ModelFile, Models};
+use super::replay::{Finder, Keeper, Replay};
+use super::tasks::Reporter;
+use super::{Event, wire_settings};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use unet_wgpu::low_level::infer::{
-    BandSink, Coordinates, Ensemble, InstanceSettings, InstanceSink, Instances, OpenOptions, ResultSink, Scale, Writer,
-    calibration_of, check_channels, check_writable, is_own_result, open_image, output_path,
+    BandSink, Coordinates, Ensemble, InstanceOptions, InstanceSettings, InstanceSink, Instances, OpenOptions,
+    ResultSink, Scale, Writer, calibration_of, check_channels, check_writable, is_own_result, open_image, output_path,
 };
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Backend, Error, Model, Result, SegmentOptions, Segmenter};
 
 /// Memory for an image on device and host, as the program's default.
@@ -16,19 +20,23 @@ const MEMORY: u64 = 2 << 30;
 /// Models that stay on the device.
 const MODELS: usize = 3;
 
+/// Images whose network outputs are kept: the one at hand, and the one it is compared with.
+const KEPT: usize = 2;
+
 /// An image to segment.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SegmentJob {
     /// The image's file.
     pub path: PathBuf,
     /// The model.
-    pub model: Model,
+    pub model: ModelFile,
     /// How instances are found, where it differs from what the model's file says.
+    #[serde(with = "wire_settings")]
     pub settings: InstanceSettings,
 }
 
 /// An instance in the table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its number in the labels.
     pub id: u32,
@@ -45,7 +53,10 @@ pub struct Row {
 }
 
 /// A segmented image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segmented {
+    /// Tells what the network said about it.
+    pub id: u64,
     /// The image's file.
     pub path: PathBuf,
     /// Name of the model.
@@ -60,20 +71,33 @@ pub struct Segmented {
     pub rows: Vec<Row>,
     /// How instances were found, in words.
     pub method: String,
-    /// For other settings; nothing for large images, which are segmented again.
-    pub replay: Option<Arc<Replay>>,
-    options: Model,
 }
 
-/// Models on the device, the one used last first.
+/// What a network said about an image, for other settings of instances.
+struct Said {
+    id: u64,
+    model: Model,
+    replay: Replay,
+}
+
+/// Models on the device, the one used last first, and what they said.
 pub(super) struct Segmenters {
     backend: Backend,
+    models: Models,
     ready: Vec<Segmenter>,
+    /// The latest last.
+    said: Vec<Said>,
+    next: u64,
 }
 
 impl Segmenters {
-    pub(super) fn new(backend: Backend) -> Self {
-        Self { backend, ready: Vec::new() }
+    pub(super) fn new(backend: Backend, models: Models) -> Self {
+        Self { backend, models, ready: Vec::new(), said: Vec::new(), next: 0 }
+    }
+
+    /// A model.
+    pub(super) async fn model(&self, file: &ModelFile) -> Result<Model> {
+        self.models.get(file).await
     }
 
     /// The segmenter of a model; models are told apart by name and weights.
@@ -86,53 +110,60 @@ impl Segmenters {
         &mut self.ready[0]
     }
 
-    pub(super) fn segment(&mut self, job: &SegmentJob, reporter: &Reporter) -> Result<Event> {
-        let segmenter = self.of(&job.model);
-        let geometry = job.model.metadata.target.is_some_and(|t| t.is_geometry());
+    pub(super) async fn segment(&mut self, job: &SegmentJob, reporter: &Reporter) -> Result<Event> {
+        let model = self.model(&job.model).await?;
+        let segmenter = self.of(&model);
+        let geometry = model.metadata.target.is_some_and(|t| t.is_geometry());
         let (keeper, slot) = Keeper::new(geometry);
         let instances = segmenter.instance_options(&job.settings)?.with_memory(MEMORY / 4);
-        let options = options(job)?;
-        let mut source = open(&job.path, &job.model)?;
+        let options = options(job, &model)?;
+        let mut source = open(&job.path, &model)?;
         // Without a replay the instances have to be found on the way.
-        let (collector, found) = super::replay::Finder::new(instances.clone());
+        let (collector, found) = Finder::new(instances.clone());
         let sinks: Vec<Box<dyn BandSink>> = vec![Box::new(keeper), Box::new(collector)];
-        segmenter.segment_to(&mut *source, &options, sinks, |done| reporter.progress(done))?;
-        let replay = slot.lock().unwrap_or_else(PoisonError::into_inner).take().map(Arc::new);
+        segmenter.segment_to_async(&mut *source, &options, sinks, |done| reporter.progress(done)).await?;
+        let replay = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut found = found.ok_or_else(|| Error::invalid("segmentation", "found no result"))?;
-        let (labels, rows) = table(&mut found)?;
-        Ok(Event::Segmented(Arc::new(Segmented {
-            path: job.path.clone(),
-            model: job.model.name.clone(),
-            size: [found.width() as u32, found.height() as u32],
-            labels,
-            classes: job.model.classes(),
-            rows,
-            method: instances.to_string(),
-            replay,
-            options: job.model.clone(),
-        })))
+        self.next += 1;
+        let result = segmented(self.next, job, &model, &mut found, instances.to_string())?;
+        if let Some(replay) = replay {
+            self.said.push(Said { id: self.next, model, replay });
+            let old = self.said.len().saturating_sub(KEPT);
+            self.said.drain(..old);
+        }
+        Ok(Event::Segmented(Arc::new(result)))
+    }
+
+    /// Finds instances again, by other settings: without the network, if what it said is still kept.
+    pub(super) async fn again(&mut self, of: u64, job: &SegmentJob, reporter: &Reporter) -> Result<Event> {
+        let Some(said) = self.said.iter().find(|said| said.id == of) else { return self.segment(job, reporter).await };
+        let metadata = &said.model.metadata;
+        let options = InstanceOptions::of_model(&job.settings, metadata.instances.as_ref(), metadata.target)?;
+        let mut found = said.replay.instances(&options)?;
+        Ok(Event::Segmented(Arc::new(segmented(of, job, &said.model, &mut found, options.to_string())?)))
     }
 
     /// Writes results as the program does, into a folder.
-    pub(super) fn export(
+    pub(super) async fn export(
         &mut self,
         job: &SegmentJob,
-        kinds: &[&'static str],
+        kinds: &[String],
         folder: &Path,
         reporter: &Reporter,
     ) -> Result<Event> {
-        let segmenter = self.of(&job.model);
+        let model = self.model(&job.model).await?;
+        let segmenter = self.of(&model);
         let instances = segmenter.instance_options(&job.settings)?.with_memory(MEMORY / 4);
-        let mut source = open(&job.path, &job.model)?;
+        let mut source = open(&job.path, &model)?;
         let calibration = calibration_of(&job.path, &OpenOptions::default(), None)?;
         let (mut sinks, mut files, mut overlay, mut written) = (Vec::new(), Vec::new(), None, Vec::new());
         for kind in kinds {
-            let unknown = || Error::invalid(*kind, "is no kind of result");
+            let unknown = || Error::invalid(kind, "is no kind of result");
             let writer = <dyn Writer>::named(kind).ok_or_else(unknown)?;
             let path = output_path(Some(folder), &job.path, writer.suffix(), writer.extension(None), true)?;
             check_writable(&path)?;
-            if path.is_file() && !is_own_result(&path)? {
+            if fs::is_file(&path) && !is_own_result(&path)? {
                 return Err(Error::file(&path, "exists and is no result of this program"));
             }
             match writer.sink((&path).into(), &calibration)? {
@@ -151,17 +182,17 @@ impl Segmenters {
             }
             sinks.push(Box::new(sink));
         }
-        let options = options(job)?;
-        segmenter.segment_to(&mut *source, &options, sinks, |done| reporter.progress(done))?;
+        let options = options(job, &model)?;
+        segmenter.segment_to_async(&mut *source, &options, sinks, |done| reporter.progress(done)).await?;
         Ok(Event::Exported(written))
     }
 }
 
 /// As the program's: instances keep a quarter of the memory for themselves, and an image whose pixel size is known is resized to
 /// that of a model that states one.
-fn options(job: &SegmentJob) -> Result<SegmentOptions> {
+fn options(job: &SegmentJob, model: &Model) -> Result<SegmentOptions> {
     let pixel = calibration_of(&job.path, &OpenOptions::default(), None)?.pixel.map(|p| [p.x, p.y]);
-    let states = job.model.metadata.scale.is_some_and(|s| s.pixel_size.is_some());
+    let states = model.metadata.scale.is_some_and(|s| s.pixel_size.is_some());
     let scale = pixel.filter(|_| states).map_or(Scale::default(), Scale::PixelSize);
     let options = SegmentOptions::default().with_memory(MEMORY - MEMORY / 4).with_scale(scale);
     Ok(options.with_instances(Some(job.settings.clone())))
@@ -173,26 +204,20 @@ fn open(path: &Path, model: &Model) -> Result<Box<dyn unet_wgpu::low_level::infe
     Ok(source)
 }
 
-/// Finds instances again, by other settings. Fails for an image whose network outputs are not kept.
-pub(super) fn again(from: &Segmented, settings: &InstanceSettings) -> Result<Event> {
-    use unet_wgpu::low_level::infer::InstanceOptions;
-    let missing = || Error::invalid("instances", "this image is too large to find them again; segment it anew");
-    let replay = from.replay.as_ref().ok_or_else(missing)?;
-    let metadata = &from.options.metadata;
-    let options = InstanceOptions::of_model(settings, metadata.instances.as_ref(), metadata.target)?;
-    let mut found = replay.instances(&options)?;
-    let (labels, rows) = table(&mut found)?;
-    Ok(Event::Segmented(Arc::new(Segmented {
-        path: from.path.clone(),
-        model: from.model.clone(),
-        size: from.size,
+/// A result as the window shows it.
+fn segmented(id: u64, job: &SegmentJob, model: &Model, found: &mut Instances, method: String) -> Result<Segmented> {
+    let (labels, rows) = table(found)?;
+    let size = [found.width() as u32, found.height() as u32];
+    Ok(Segmented {
+        id,
+        path: job.path.clone(),
+        model: model.name.clone(),
+        size,
         labels,
-        classes: from.classes.clone(),
+        classes: model.classes(),
         rows,
-        method: options.to_string(),
-        replay: from.replay.clone(),
-        options: from.options.clone(),
-    })))
+        method,
+    })
 }
 
 fn table(found: &mut Instances) -> Result<(Vec<u32>, Vec<Row>)> {

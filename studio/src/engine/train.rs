@@ -1,8 +1,12 @@
 //! Training on the labelled images of a project, always from the base model that was chosen, never from the last attempt.
 
+use super::Event;
+use super::model::{ModelFile, Models};
 use super::score::UNLABELLED;
-use super::{Event, Reporter};
+use super::tasks::Reporter;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::low_level::model::ArchitectureId;
 use unet_wgpu::low_level::train::{
     AugmentationPreset, Event as RunEvent, InstancesConfig, Monitor, Outcome, Ready, TrainConfig, TrainRun,
@@ -14,6 +18,7 @@ use unet_wgpu::{Error, Gpu, Model, Result};
 const EVALUATIONS: u64 = 10;
 
 /// What to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainJob {
     /// The data set to train on.
     pub data: PathBuf,
@@ -24,7 +29,7 @@ pub struct TrainJob {
     /// Whether some pixels are unlabelled.
     pub partial: bool,
     /// Where to start; a network of its own without it.
-    pub base: Option<Model>,
+    pub base: Option<ModelFile>,
     /// Steps.
     pub steps: u64,
     /// Crops per step.
@@ -38,6 +43,7 @@ pub struct TrainJob {
 }
 
 /// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
     /// The folder of the run.
     pub folder: PathBuf,
@@ -51,15 +57,14 @@ pub struct Trained {
 
 impl TrainJob {
     /// Good parameters without touching anything: a fine-tuning of some minutes on software, of one on a GPU.
-    pub fn new(data: PathBuf, base: Option<Model>, out: PathBuf) -> Self {
-        let classes = base.as_ref().map_or_else(|| vec!["background".into(), "cell".into()], Model::classes);
+    pub fn new(data: PathBuf, classes: Vec<String>, base: Option<ModelFile>, out: PathBuf) -> Self {
         Self { data, held_out: None, classes, partial: true, base, steps: 200, batch: 8, lr: 5e-4, seed: 0, out }
     }
 
     /// The configuration of the run, as `unet train --config` takes it.
-    pub fn config(&self) -> Result<TrainConfig> {
+    pub fn config(&self, base: Option<&Model>) -> Result<TrainConfig> {
         let mut config = TrainConfig::default();
-        if let Some(base) = &self.base {
+        if let Some(base) = base {
             let network = &*base.architecture;
             let foreign = |_| Error::file(&base.name, "cannot be trained further: its network is not one of ours");
             config.arch = network.id().parse::<ArchitectureId>().map_err(foreign)?;
@@ -88,14 +93,18 @@ impl TrainJob {
     }
 }
 
-pub(super) fn train(gpu: &Gpu, job: TrainJob, reporter: &Reporter) -> Result<Event> {
-    let config = job.config()?;
-    let going = || !reporter.stopped();
-    let mut run = TrainRun::new_while(gpu, config, &job.out, false, job.base.as_ref(), &going)?;
+pub(super) async fn train(gpu: &Gpu, models: &Models, job: TrainJob, reporter: &Reporter) -> Result<Event> {
+    let base = match &job.base {
+        Some(file) => Some(models.get(file).await?),
+        None => None,
+    };
+    let config = job.config(base.as_ref())?;
+    let going = reporter.going();
+    let mut run = TrainRun::new_while_async(gpu, config, &job.out, false, base.as_ref(), &going).await?;
     let [best, last] = ["best", "last"].map(|name| job.out.join(format!("{name}.safetensors")));
     // The network is saved after its scores are reported, so they are passed on with the step that follows.
-    let mut scored: Option<(u64, Vec<(&'static str, f64)>)> = None;
-    let outcome = run.run(|event| {
+    let mut scored: Option<(u64, Vec<(String, f64)>)> = None;
+    let watch = |event: RunEvent| {
         match event {
             RunEvent::Ready(ready) => reporter.send(Event::Training(about(ready))),
             RunEvent::Step { step, of, loss, .. } => {
@@ -104,15 +113,18 @@ pub(super) fn train(gpu: &Gpu, job: TrainJob, reporter: &Reporter) -> Result<Eve
                 }
                 reporter.send(Event::Step { step, of, loss });
             }
-            RunEvent::Evaluated { step, scores, .. } => scored = Some((step, scores.to_vec())),
+            RunEvent::Evaluated { step, scores, .. } => {
+                scored = Some((step, scores.iter().map(|&(name, value)| (name.to_string(), value)).collect()));
+            }
         }
         Ok(!reporter.stopped())
-    })?;
+    };
+    let outcome = run.run_async(watch).await?;
     if let Some((step, scores)) = scored {
         reporter.send(Event::Evaluated { step, scores, file: last.clone() });
     }
     // A run that was stopped before its first evaluation has no best model.
-    let model = if best.exists() { best } else { last };
+    let model = if fs::exists(&best) { best } else { last };
     let stopped = outcome == Outcome::Interrupted;
     Ok(Event::Trained(Box::new(Trained { folder: job.out, model, steps: run.step(), stopped })))
 }

@@ -1,11 +1,11 @@
 //! Image files of a project: adding and listing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use unet_wgpu::low_level::infer::{describe_image, expand_inputs};
+use unet_wgpu::low_level::io::fs::{self, File};
 use unet_wgpu::low_level::io::image_formats::readable_extensions;
 use unet_wgpu::low_level::io::write_atomically;
 use unet_wgpu::{Error, Result};
@@ -42,14 +42,14 @@ pub(super) fn plain(folder: &Path) -> Result<Vec<PathBuf>> {
 fn is_image(path: &Path) -> bool {
     let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && path.extension().and_then(|e| e.to_str()).is_some_and(known) && path.is_file()
+    !hidden && path.extension().and_then(|e| e.to_str()).is_some_and(known) && fs::is_file(path)
 }
 
 /// Images below a folder, by path without extension.
 fn below(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, Vec<String>>) {
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        if path.is_dir() && depth < 8 && !name.starts_with('.') {
+        if fs::is_dir(&path) && depth < 8 && !name.starts_with('.') {
             below(&path, &format!("{prefix}{name}/"), depth + 1, found);
         } else if is_image(&path) {
             let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -74,14 +74,14 @@ impl Project {
             }
             let entry = self.settings.images.entry(name).or_default();
             // Another extension than before: the same image, converted.
-            if entry.file.is_empty() || !self.shared.folder.join("images").join(&entry.file).is_file() {
+            if entry.file.is_empty() || !fs::is_file(self.shared.folder.join("images").join(&entry.file)) {
                 entry.file = file;
             }
         }
         // Names of all images come first: they tell whose a label file is.
         self.share();
         for name in new {
-            let labelled = label_files::find(&self.shared, &name).is_some() || self.shared.journal(&name).is_file();
+            let labelled = label_files::find(&self.shared, &name).is_some() || fs::is_file(self.shared.journal(&name));
             if let Some(entry) = self.settings.images.get_mut(&name).filter(|_| labelled) {
                 entry.state = State::Labelled;
             }
@@ -105,7 +105,7 @@ impl Project {
             length.into_iter().for_each(|n| sizes.entry(n).or_default().push(name.clone()));
         }
         for path in paths {
-            let files = match path.is_dir() {
+            let files = match fs::is_dir(path) {
                 true => expand_inputs(&[path.to_string_lossy()]),
                 false => Ok(vec![path.clone()]),
             };
@@ -183,7 +183,7 @@ impl Project {
     /// The one of these images that has the same bytes as a file.
     fn same_image(&self, file: &Path, of: &[String]) -> Result<Option<String>> {
         for name in of {
-            let Some(own) = self.image_path(name).filter(|own| own.is_file()) else { continue };
+            let Some(own) = self.image_path(name).filter(|own| fs::is_file(own)) else { continue };
             if same_file(&own, file) || same_bytes(&own, file).map_err(|e| Error::io(&own, e))? {
                 return Ok(Some(name.clone()));
             }

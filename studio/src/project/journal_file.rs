@@ -1,11 +1,11 @@
 //! A journal on the disk.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use unet_wgpu::low_level::io::Output;
+use unet_wgpu::low_level::io::fs::{self, File, OpenOptions};
 use unet_wgpu::{Error, Result};
 
 use super::Shared;

@@ -1,7 +1,6 @@
 //! Labels and masks as TIFF files.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Cursor, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
 use unet_wgpu::low_level::infer::{LabelMap, LabelOptions};
 use unet_wgpu::low_level::io::Input;
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::low_level::io::image_formats::readable_extensions;
 use unet_wgpu::{Error, Result};
 
@@ -37,13 +37,13 @@ impl Mark {
 /// The label file of an image: the studio's own, else one of another program.
 pub(super) fn find(shared: &Shared, name: &str) -> Option<PathBuf> {
     let own = shared.labels(name);
-    own.is_file().then_some(own).or_else(|| others(shared, "labels", name).into_iter().next())
+    fs::is_file(&own).then_some(own).or_else(|| others(shared, "labels", name).into_iter().next())
 }
 
 /// Files of another name that hold the ground truth of an image in a folder of the project.
 pub(super) fn others(shared: &Shared, folder: &str, name: &str) -> Vec<PathBuf> {
     let folder = shared.folder.join(folder);
-    if !folder.is_dir() {
+    if !fs::is_dir(&folder) {
         return Vec::new();
     }
     let own = folder.join(format!("{name}.tif"));
@@ -54,7 +54,7 @@ pub(super) fn others(shared: &Shared, folder: &str, name: &str) -> Vec<PathBuf> 
             continue;
         }
         let files = readable_extensions().map(|e| folder.join(format!("{stem}.{e}")));
-        found.extend(files.filter(|path| *path != own && path.is_file()));
+        found.extend(files.filter(|path| *path != own && fs::is_file(&path)));
     }
     found
 }

@@ -1,9 +1,9 @@
 //! One studio per project.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
+use unet_wgpu::low_level::io::fs::{File, OpenOptions, TryLockError};
 use unet_wgpu::{Error, Result};
 
 /// File that is locked. It stays: who removed it would lock another file than who has it open.
@@ -21,9 +21,11 @@ impl Lock {
         let mut file = opened.map_err(|e| Error::io(&path, e))?;
         match file.try_lock() {
             Ok(()) => {
-                // Only a help for people: a failure changes nothing.
-                let _ = file.set_len(0);
-                let _ = write!(file, "{}", std::process::id());
+                // Only a help for people: a failure changes nothing. A browser has no processes.
+                if !cfg!(target_family = "wasm") {
+                    let _ = file.set_len(0);
+                    let _ = write!(file, "{}", std::process::id());
+                }
                 Ok(Some(Self(file)))
             }
             Err(TryLockError::WouldBlock) => {

@@ -43,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
 pub use images::Added;
@@ -103,7 +104,7 @@ impl Project {
     /// Creates a project in a folder, which is created if missing; or opens the one that is there.
     pub fn create(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         Self::at(folder.into(), Vec::new())
     }
 
@@ -111,24 +112,25 @@ impl Project {
     /// `unet-studio`, which is made if missing; [`Self::notes`] say so.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        if !folder.is_dir() {
-            return Err(Error::file(folder, if folder.exists() { "is not a folder" } else { "no such folder" }));
+        if !fs::is_dir(folder) {
+            return Err(Error::file(folder, if fs::exists(folder) { "is not a folder" } else { "no such folder" }));
         }
-        let has = |name: &str| folder.join(name).exists();
+        let has = |name: &str| fs::exists(folder.join(name));
         let inside = folder.join(INSIDE);
         if has(settings::FILE) || has("images") {
             return Self::at(folder.into(), Vec::new());
         }
-        if let Some(name) = ["image", "imgs", "img", "imagesTr"].into_iter().find(|name| folder.join(name).is_dir()) {
+        if let Some(name) = ["image", "imgs", "img", "imagesTr"].into_iter().find(|name| fs::is_dir(folder.join(name)))
+        {
             let reason =
                 format!("is a data set whose images are in {name}/; rename it to images/ to open it as a project");
             return Err(Error::file(folder, reason));
         }
         let images = images::plain(folder)?;
-        if images.is_empty() && !inside.exists() {
+        if images.is_empty() && !fs::exists(&inside) {
             return Self::at(folder.into(), Vec::new());
         }
-        std::fs::create_dir_all(&inside).map_err(|e| Error::io(&inside, e))?;
+        fs::create_dir_all(&inside).map_err(|e| Error::io(&inside, e))?;
         let note = format!("The project of the images in {} is {}.", folder.display(), inside.display());
         let mut project = Self::at(inside, vec![note])?;
         let added = project.add_images(&images)?;
@@ -143,7 +145,7 @@ impl Project {
                 .then(|| format!("{} cannot be locked: do not open it in two programs at once.", folder.display())),
         );
         let images = folder.join("images");
-        std::fs::create_dir_all(&images).map_err(|e| Error::io(&images, e))?;
+        fs::create_dir_all(&images).map_err(|e| Error::io(&images, e))?;
         let (settings, masks) = (Settings::read(&folder)?, AtomicBool::new(false));
         let shared = Arc::new(Shared { folder, masks, open: Mutex::default(), images: Mutex::default(), _lock: lock });
         let mut project = Self { shared, settings, notes };
@@ -174,7 +176,7 @@ impl Project {
         change(&mut self.settings);
         self.share();
         let masks = self.folder().join("masks");
-        if several && !self.shared.masks.load(Ordering::Relaxed) && masks.is_dir() {
+        if several && !self.shared.masks.load(Ordering::Relaxed) && fs::is_dir(&masks) {
             // Training would read them, and they are not written any more.
             label_files::set_aside(&self.shared, &masks, false)?;
         }
@@ -205,7 +207,7 @@ impl Project {
 
     /// Names of the images whose file is there, sorted.
     pub fn images(&self) -> Vec<String> {
-        let there = |name: &&String| self.image_path(name).is_some_and(|path| path.is_file());
+        let there = |name: &&String| self.image_path(name).is_some_and(|path| fs::is_file(&path));
         self.settings.images.keys().filter(there).cloned().collect()
     }
 

@@ -1,10 +1,10 @@
 //! Labels of an image under edit, with their journal.
 
-use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use unet_wgpu::low_level::io::fs::{self, OpenOptions};
 use unet_wgpu::{Error, Result};
 
 use super::Shared;
@@ -250,7 +250,7 @@ fn import(shared: &Shared, name: &str, labels: Labels, from: Option<&Path>, note
     notes.push(format!("Labels are imported from {}.", from.display()));
     let own = shared.mask(name);
     let masks = label_files::others(shared, "masks", name);
-    let Some(mask) = own.is_file().then_some(own).or_else(|| masks.into_iter().next()) else {
+    let Some(mask) = fs::is_file(&own).then_some(own).or_else(|| masks.into_iter().next()) else {
         return Editor::new(labels);
     };
     match label_files::classes_of(&labels, &mask) {

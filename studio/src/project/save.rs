@@ -1,11 +1,11 @@
 //! Writes labels and restarts the journal, on any thread.
 
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unet_wgpu::low_level::io::Output;
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
 use super::Shared;
@@ -42,7 +42,7 @@ impl SaveJob {
         let bytes = labels_tiff(labels).map_err(|e| failed(&path, e))?;
         let base = Base::of(labels, Some(Mark::of(&bytes)));
         lock(journal).announce(&base)?;
-        if lock(journal).is_foreign() && path.is_file() {
+        if lock(journal).is_foreign() && fs::is_file(&path) {
             set_aside(shared, &path, true)?;
         }
         replace(&path, &bytes)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use unet_wgpu::low_level::io::Output;
+use unet_wgpu::low_level::io::{Output, fs};
 use unet_wgpu::{Error, Result};
 
 /// Name of the file.
@@ -95,7 +95,7 @@ impl Settings {
     /// Reads the settings of a project; the default if there are none.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = match std::fs::read(&path) {
+        let text = match fs::read(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             read => read.map_err(|e| Error::io(&path, e))?,
         };
@@ -123,7 +123,7 @@ impl Settings {
         let path = folder.join(FILE);
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::file(&path, e.to_string()))?;
         text.push(b'\n');
-        if std::fs::read(&path).is_ok_and(|old| old == text) {
+        if fs::read(&path).is_ok_and(|old| old == text) {
             return Ok(());
         }
         Output::from(&path).replace(|w| w.write_all(&text))

@@ -1,11 +1,11 @@
 //! The labelled images as data sets.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use unet_wgpu::low_level::infer::LabelMap;
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
 use super::journal::{Entry, parse};

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""test_studio_web.py SITE PROGRAM [PICTURES]: tests the application in a headless Chromium with WebGPU in software: SITE is what
+scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared. Pictures go into the folder PICTURES.
+
+Segments the demo image; paints; trains ten steps from a small model; downloads results and model; reloads; dies and starts again.
+"""
+import base64, functools, http.server, json, os, random, shutil, subprocess, sys, tempfile, threading, time, zipfile
+
+from chromium import Chromium, Failure
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SITE, PROGRAM = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+PICTURES = sys.argv[3] if len(sys.argv) > 3 else None
+SECONDS = float(os.environ.get("WEB_TIMEOUT", "600"))
+DEMO = "nuclei_hff"
+STEPS, SIDE = 10, 64
+# Relative difference of losses; other devices round otherwise.
+LOSSES = 1e-3
+# Where labels differ, since a probability lies at a threshold: as good as equal.
+EQUAL = 0.999
+# Software draws a small window in a tenth of the time that it takes for a large one.
+WINDOW = (900, 600)
+SMALL_MODEL = """arch = "unet"
+batch = 2
+crop = 64
+steps = 20
+eval_every = 20
+[config]
+in_channels = 1
+width = 4
+depth = 2
+padding = "same"
+[data]
+folder = "{data}"
+validation_folder = "{data}"
+classes = ["background", "nucleus"]
+[instances]
+target = "multi"
+"""
+start = time.monotonic()
+
+
+def say(text):
+    print(f"studio: {time.monotonic() - start:4.0f} s: {text}", flush=True)
+
+
+def fail(text):
+    raise SystemExit(f"FAILED {text}")
+
+
+def program(*arguments):
+    run = subprocess.run([PROGRAM, "--quiet", *arguments], capture_output=True, text=True)
+    if run.returncode:
+        fail(f"unet {' '.join(arguments)}: {run.stderr.strip()}")
+    return run.stdout
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css",
+                      ".svg": "image/svg+xml", "": "application/octet-stream"}
+
+    def log_message(self, *_):
+        pass
+
+
+def serve():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/"
+
+
+class Studio:
+    """The application in a tab."""
+
+    def __init__(self, browser, url):
+        self.browser, self.tab = browser, browser.open(url, size=WINDOW)
+
+    def all(self):
+        text = self.tab.evaluate("globalThis.unetStudio?.status?.() ?? null")
+        return json.loads(text) if text else None
+
+    def status(self):
+        return self.all()["status"]
+
+    def until(self, what, condition):
+        end = time.monotonic() + SECONDS
+        while True:
+            if self.tab.evaluate("document.documentElement.dataset.state") == "failed":
+                fail(f"{what}: {self.tab.evaluate('document.getElementById(`report`).textContent')}")
+            now = self.all()
+            if now and now["status"]["failures"]:
+                self.picture("failed")
+                fail(f"{what}: {now}")
+            if now and condition(now["status"]):
+                say(what)
+                return now["status"]
+            if time.monotonic() > end:
+                self.picture("stuck")
+                fail(f"{what}: not within {SECONDS:g} s: {now}; console: {self.tab.console}")
+            time.sleep(0.3)
+
+    def key(self, name, *modifiers):
+        self.tab.key(name, modifiers)
+
+    def paint(self, first, last):
+        """A stroke between two places of the image, each as parts of its sides."""
+        left, top, right, bottom = self.all()["place"]
+        side = min(right - left, bottom - top)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        at = lambda part: [m + (p - 0.5) * side for m, p in zip(middle, part)]
+        steps = [at([a + (b - a) * i / 8 for a, b in zip(first, last)]) for i in range(9)]
+        self.tab.drag(steps)
+
+    def picture(self, name):
+        if PICTURES:
+            os.makedirs(PICTURES, exist_ok=True)
+            self.tab.screenshot(os.path.join(PICTURES, f"{name}.png"))
+
+    def stored(self, folder):
+        """Writes what the page has stored into a folder of the disk."""
+        names = json.loads(self.tab.evaluate("""(async () => {
+            const [script] = performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/browser.js'));
+            globalThis.stored = await (await import(script.name)).restore();
+            return JSON.stringify(stored.map(([path, bytes]) => [path, bytes && bytes.length])); })()""", await_promise=True))
+        for i, (path, length) in enumerate(names):
+            place = os.path.join(folder, path.lstrip("/"))
+            if length is None:
+                os.makedirs(place, exist_ok=True)
+                continue
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            text = self.tab.evaluate(f"""(() => {{ let text = ''; for (const byte of stored[{i}][1]) text += String.fromCharCode(byte);
+                return btoa(text); }})()""")
+            with open(place, "wb") as f:
+                f.write(base64.b64decode(text))
+
+
+def discs(path):
+    """A grey image of bright discs on uneven ground."""
+    chance = random.Random(3)
+    inside = lambda x, y: any((x - a) ** 2 + (y - b) ** 2 < r * r for a, b, r in [(18, 20, 9), (44, 40, 11), (46, 14, 7)])
+    pixels = bytes(130 * inside(x, y) + 20 + chance.randrange(40) for y in range(SIDE) for x in range(SIDE))
+    with open(path, "wb") as f:
+        f.write(b"P5\n%d %d\n255\n" % (SIDE, SIDE) + pixels)
+
+
+def losses(file):
+    with open(file) as f:
+        return [json.loads(line)["loss"] for line in f if json.loads(line)["split"] == "train"]
+
+
+def equal_labels(mine, image, folder):
+    """Compares labels of the browser with those of the native program, which `mine` has."""
+    theirs = os.path.join(folder, f"{DEMO}_labels.tif")
+    with open(mine, "rb") as a, open(theirs, "rb") as b:
+        if a.read() == b.read():
+            return say("labels: the same bytes as the program's")
+    data = os.path.join(folder, "compared")
+    for kind, file in (("images", image), ("labels", mine)):
+        os.makedirs(os.path.join(data, kind), exist_ok=True)
+        shutil.copy(file, os.path.join(data, kind, DEMO + os.path.splitext(file)[1]))
+    scores = json.loads(program("--json", "eval", "--data", data))
+    found = scores["objects"]
+    if not (found["thresholds"][0]["f1"] == 1 and min(found["aji"], found["seg"]) >= EQUAL):
+        fail(f"labels differ from the program's: {found}")
+    say(f"labels: AJI {found['aji']:.5f} with the program's: where a probability lies at a threshold, devices round otherwise")
+
+
+def main(folder):
+    native = os.path.join(folder, "native")
+    image = os.path.join(ROOT, "assets", "images", f"{DEMO}.png")
+    program("segment", "--save", "labels,csv", "-o", native, image)
+    labels = os.path.join(native, f"{DEMO}_labels.tif")
+    count = sum(1 for _ in open(os.path.join(native, f"{DEMO}_objects.csv"))) - 1
+
+    # A model that software trains in seconds.
+    data = os.path.join(folder, "data")
+    for kind, file in (("images", image), ("labels", labels)):
+        os.makedirs(os.path.join(data, kind))
+        shutil.copy(file, os.path.join(data, kind, DEMO + os.path.splitext(file)[1]))
+    with open(os.path.join(folder, "small.toml"), "w") as f:
+        f.write(SMALL_MODEL.format(data=data))
+    program("train", "-c", f.name, "-o", os.path.join(folder, "small"))
+    small, spots = os.path.join(folder, "small.safetensors"), os.path.join(folder, "spots.pgm")
+    shutil.copy(os.path.join(folder, "small", "last.safetensors"), small)
+    discs(spots)
+
+    url, profile = serve(), os.path.join(folder, "profile")
+    downloads = os.path.join(folder, "downloads")
+    os.makedirs(downloads)
+    with Chromium(profile=profile, downloads=downloads) as browser:
+        say(browser.version)
+        studio = Studio(browser, url + "?demo")
+        studio.until("the demo images are open", lambda s: s["image"] == DEMO and s["model"] == "nuclei")
+        studio.key("Enter", "ctrl")
+        found = studio.until("segmented", lambda s: s["predicted"] is not None)["predicted"]
+        studio.picture("browser-segment")
+        if found != count:
+            fail(f"{found} instances, natively {count}")
+        studio.key("e", "ctrl")
+        with zipfile.ZipFile(browser.downloaded(SECONDS)) as archive:
+            archive.extractall(os.path.join(folder, "results"))
+        equal_labels(labels, image, os.path.join(folder, "results"))
+
+        # Paint in part: an instance and background.
+        studio.tab.drop(400, 300, [spots, small])
+        studio.until("the dropped image and model are open", lambda s: s["image"] == "spots" and "small" in s["model"])
+        time.sleep(1)
+        studio.key("b")
+        studio.key("n")
+        studio.paint((0.22, 0.31), (0.34, 0.31))
+        studio.until("an instance is painted", lambda s: s["labelled"] == 1)
+        studio.key("n")
+        studio.paint((0.6, 0.62), (0.76, 0.62))
+        studio.until("and another one", lambda s: s["labelled"] == 2)
+        studio.key("z", "ctrl")
+        studio.until("undone", lambda s: s["labelled"] == 1)
+        studio.key("z", "ctrl", "shift")
+        studio.until("redone", lambda s: s["labelled"] == 2)
+        studio.key("g")
+        studio.paint((0.1, 0.85), (0.45, 0.85))
+        studio.picture("browser-label")
+
+        # Train.
+        studio.tab.evaluate(f"unetStudio.setTraining({STEPS}, 1)")
+        studio.key("t")
+        studio.until("training", lambda s: s["training"])
+        trained = studio.until("trained", lambda s: not s["training"] and "model-1" in s["model"])
+        if trained["steps"] != STEPS:
+            fail(f"{trained['steps']} steps, not {STEPS}")
+        studio.until("segmented by the new model", lambda s: s["idle"])
+        studio.picture("browser-train")
+        studio.key("d", "shift")
+        model = browser.downloaded(SECONDS)
+        time.sleep(2)
+        studio.stored(os.path.join(folder, "stored"))
+        problems = [text for level, text in studio.tab.console if level == "error"] + studio.tab.exceptions
+        if problems:
+            fail(f"the console: {problems}")
+
+        # The same project, trained natively.
+        project = os.path.join(folder, "stored", "unet-studio-demo", "unet-studio")
+        run = os.path.join(project, "models", "model-1")
+        again = os.path.join(folder, "again")
+        for kind, name in (("images", "spots.pgm"), ("labels", "spots.tif")):
+            os.makedirs(os.path.join(again, kind))
+            shutil.copy(os.path.join(project, kind, name), os.path.join(again, kind))
+        with open(os.path.join(run, "config.toml")) as f:
+            text = f.read().replace("/unet-studio-demo/unet-studio/training/train", again)
+        with open(os.path.join(folder, "again.toml"), "w") as f:
+            f.write(text)
+        program("train", "-c", f.name, "-o", os.path.join(folder, "rerun"), "--init", small)
+        mine, theirs = losses(os.path.join(folder, "rerun", "metrics.jsonl")), losses(os.path.join(run, "metrics.jsonl"))
+        if len(mine) != STEPS or len(theirs) != STEPS:
+            fail(f"{len(theirs)} losses, natively {len(mine)}")
+        worst = max(abs(a - b) / abs(a) for a, b in zip(mine, theirs))
+        if not worst <= LOSSES:
+            fail(f"losses: {theirs}, natively {mine}")
+        say(f"{STEPS} losses, {mine[0]:.4f} to {mine[-1]:.4f}, as natively: relative difference {worst:.1e}")
+        program("segment", "-m", model, "--save", "labels,csv", "-o", os.path.join(folder, "by-model"), spots)
+        say("the program segments with the downloaded model")
+
+        # Everything is there again after a reload.
+        studio.tab.reload()
+        studio.until("reloaded, the project is open", lambda s: s["image"] is not None and s["model"] is not None)
+        browser.kill()
+
+    # The browser died: at most the stroke under way is lost.
+    with Chromium(profile=profile, downloads=downloads) as browser:
+        studio = Studio(browser, url)
+        studio.until("after the death of the browser", lambda s: s["image"] is not None)
+        while studio.status()["image"] != "spots":
+            studio.key("PageDown")
+            time.sleep(1)
+        studio.until("the labels are there", lambda s: s["labelled"] == 2)
+        studio.key("b")
+        studio.key("n")
+        studio.paint((0.7, 0.2), (0.74, 0.24))
+        studio.until("one more is painted", lambda s: s["labelled"] == 3)
+        time.sleep(1)
+        browser.kill()
+    with Chromium(profile=profile, downloads=downloads) as browser:
+        studio = Studio(browser, url)
+        studio.until("after another death", lambda s: s["image"] is not None)
+        while studio.status()["image"] != "spots":
+            studio.key("PageDown")
+            time.sleep(1)
+        studio.until("the stroke is there, from the journal", lambda s: s["labelled"] == 3)
+    say("the application works in a browser")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="studio-web-") as work:
+        try:
+            main(work)
+        except Failure as e:
+            fail(str(e))
