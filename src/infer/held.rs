@@ -136,7 +136,8 @@ impl HeldRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::image::Pixels;
+    use crate::infer::image::{Image, Pixels};
+    use crate::infer::mask::Ids;
 
     type Calls = Arc<Mutex<Vec<String>>>;
 
