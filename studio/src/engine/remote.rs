@@ -101,7 +101,7 @@ impl Engine {
     /// Queues a request.
     pub fn send(&self, request: Request) {
         let of = request.work();
-        self.post(ToWorker::Request(request), of);
+        self.post(ToWorker::Request(Box::new(request)), of);
     }
 
     /// The events since the last call.

@@ -20,7 +20,7 @@ pub(crate) enum FileChange {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
     Files(Vec<FileChange>),
-    Request(Request),
+    Request(Box<Request>),
     Stop(Work),
 }
 
@@ -75,9 +75,9 @@ mod tests {
             Request::Train(Box::new(train)),
         ];
         for request in requests {
-            let sent = encode(&ToWorker::Request(request.clone())).unwrap();
+            let sent = encode(&ToWorker::Request(Box::new(request.clone()))).unwrap();
             let ToWorker::Request(arrived) = decode(&sent).unwrap() else { panic!("another message") };
-            assert_eq!(arrived, request);
+            assert_eq!(*arrived, request);
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn half_a_message_is_an_error() {
-        let sent = encode(&ToWorker::Request(Request::Open("nuclei".into()))).unwrap();
+        let sent = encode(&ToWorker::Request(Box::new(Request::Open("nuclei".into())))).unwrap();
         assert!(decode::<ToWorker>(&sent[..sent.len() - 1]).unwrap_err().contains("cannot be read"));
     }
 }

@@ -36,7 +36,7 @@ pub async fn work() -> Result<(), JsValue> {
     let listen = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         match decode(&Uint8Array::from(event.data()).to_vec()) {
             Ok(ToWorker::Files(changes)) => mirror::apply(changes).unwrap_or_else(|e| failed(&e)),
-            Ok(ToWorker::Request(request)) => tasks.send(request),
+            Ok(ToWorker::Request(request)) => tasks.send(*request),
             Ok(ToWorker::Stop(work)) => tasks.stop(work),
             Err(e) => failed(&e),
         }

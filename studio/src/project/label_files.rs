@@ -54,7 +54,7 @@ pub(super) fn others(shared: &Shared, folder: &str, name: &str) -> Vec<PathBuf> 
             continue;
         }
         let files = readable_extensions().map(|e| folder.join(format!("{stem}.{e}")));
-        found.extend(files.filter(|path| *path != own && fs::is_file(&path)));
+        found.extend(files.filter(|path| *path != own && fs::is_file(path)));
     }
     found
 }

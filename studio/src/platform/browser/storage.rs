@@ -58,7 +58,11 @@ pub fn keep() {
             wait = if store().await { PERIOD } else { (2.0 * wait).clamp(AFTER_FAILURE, LONGEST) };
         }
     });
-    let hidden = Closure::new(|| wasm_bindgen_futures::spawn_local(async { drop(store().await) }));
+    let hidden = Closure::new(|| {
+        wasm_bindgen_futures::spawn_local(async {
+            store().await;
+        });
+    });
     js::on_hide(&hidden);
     // For the life of the page.
     hidden.forget();
