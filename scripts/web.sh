@@ -5,14 +5,13 @@
 #
 # FOLDER is target/web/studio if not given. --serve serves it on http://localhost:8080 (PORT names another port). --dev builds
 # sooner a module that computes more slowly, has names in its traces, and is not kept for use without a network.
-# Binaryen's `wasm-opt` makes the module smaller if it is installed.
 set -eu
 folder= serve= dev=
 for argument; do
     case $argument in
         --serve) serve=1 ;;
         --dev) dev=1 ;;
-        -*) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
         *) [ -z "$folder" ] || { echo "error: two folders: $folder, $argument" >&2; exit 2; }; folder=$argument ;;
     esac
 done
@@ -47,18 +46,6 @@ wasm cargo build --locked --manifest-path studio/Cargo.toml --lib --profile $pro
 # shellcheck disable=SC2086 # an option or nothing
 cargo run --quiet --manifest-path tests/web/Cargo.toml --package bindgen --target-dir "$build/host" -- \
     "$build/wasm/$target/$output/unet_studio.wasm" "$site/app" $small
-module=$site/app/unet_studio_bg.wasm
-if [ -n "$dev" ]; then
-    :
-elif ! command -v wasm-opt >/dev/null 2>&1; then
-    say "wasm-opt is not installed (package binaryen): the module is larger than it could be"
-# What Rust takes for granted.
-elif wasm-opt -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
-    --enable-reference-types --enable-sign-ext "$module" -o "$build/small.wasm"; then
-    mv "$build/small.wasm" "$module"
-else
-    say "$(wasm-opt --version) cannot read the module, which is larger than it could be"
-fi
 
 cp studio/web/index.html studio/web/sw.js studio/web/manifest.webmanifest studio/packaging/unet-studio.svg "$site"
 cp studio/web/boot.js studio/web/browser.js studio/web/style.css studio/web/worker.js "$site/app"
