@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""test_studio_web.py SITE PROGRAM [PICTURES]: tests the application in a headless Chromium with WebGPU in software: SITE is what
-scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared. Pictures go into the folder PICTURES.
+"""test_studio_web.py SITE PROGRAM [--pictures FOLDER] [--demo]: tests the application in a headless Chromium with WebGPU in
+software: SITE is what scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared.
 
-Segments the demo image; paints; trains ten steps; downloads results and model; reloads; dies and starts again.
+Segments a small image; paints; trains ten steps; downloads results and model; reloads; dies and starts again. With --demo it also
+segments the demo image of 512 x 512 pixels.
 """
-import base64, functools, http.server, json, os, random, shutil, subprocess, sys, tempfile, threading, time, zipfile
+import argparse, base64, functools, http.server, json, os, random, shutil, subprocess, tempfile, threading, time, zipfile
 
 from chromium import Chromium, Failure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SITE, PROGRAM = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-PICTURES = sys.argv[3] if len(sys.argv) > 3 else None
+parser = argparse.ArgumentParser(usage=__doc__.split(": ")[0])
+parser.add_argument("site", type=os.path.abspath)
+parser.add_argument("program", type=os.path.abspath)
+parser.add_argument("--pictures")
+parser.add_argument("--demo", action="store_true")
+options = parser.parse_args()
+SITE, PROGRAM, PICTURES = options.site, options.program, options.pictures
 SECONDS = float(os.environ.get("WEB_TIMEOUT", "600"))
 DEMO = "nuclei_hff"
 STEPS, SIDE = 10, 64
@@ -157,9 +163,10 @@ def main(folder):
     image = os.path.join(ROOT, "assets", "images", f"{DEMO}.png")
     spots = os.path.join(folder, "spots.pgm")
     discs(spots)
-    program("segment", "--save", "labels,csv", "-o", native, image, spots)
+    images = {"spots": spots, **({DEMO: image} if options.demo else {})}
+    program("segment", "--save", "labels,csv", "-o", native, *images.values())
     count = {}
-    for name in (DEMO, "spots"):
+    for name in images:
         with open(os.path.join(native, f"{name}_objects.csv")) as f:
             count[name] = len(f.readlines()) - 1
 
@@ -257,7 +264,8 @@ def main(folder):
         studio = Studio(browser, url)
         studio.until("the stroke is there, from the journal", lambda s: s["labelled"] == 3)
 
-    # The demo image.
+    if not options.demo:
+        return say("the application works in a browser")
     with Chromium(profile=profile, downloads=downloads) as browser:
         studio = Studio(browser, url + "?demo")
         studio.until("the demo images are open", lambda s: s["image"] == DEMO and s["model"] == "nuclei")

@@ -43,22 +43,34 @@ cargo run --quiet --manifest-path $manifest --package bindgen --target-dir "$bui
 cp tests/web/index.html "$site"
 say "wasm: $(wc -c < "$site/unet_web_test_bg.wasm") bytes"
 say "browser: $("$CHROMIUM" --version 2>/dev/null)"
+# eframe has its own minimum of Rust.
+missing=
+rust=$(wasm "${RUSTC:-rustc}" --version | sed 's/^rustc \([0-9.]*\).*/\1/p;d')
+required=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' studio/Cargo.toml)
+if [ "$(printf '%s\n%s\n' "$required" "$rust" | sort -V | head -n 1)" != "$required" ]; then
+    missing="it takes Rust $required"
+elif ! cargo fetch --locked --manifest-path studio/Cargo.toml >&2; then
+    missing="its packages cannot be fetched"
+fi
+application=$build/studio-dev
+if [ -z "$missing" ]; then
+    # With an example: its dependencies have the features of those of `cargo test`, and nothing is built twice.
+    cargo build --quiet --bin unet --example embed
+    UNET_PROGRAM=${CARGO_TARGET_DIR:-$root/target}/debug/unet
+    export UNET_PROGRAM
+    # Beside the tests of the library, which leave a core free for most of their time.
+    sh scripts/web.sh --dev "$application" > "$application.log" 2>&1 &
+    building=$!
+fi
 say "the page of the application, without it"
 python3 scripts/test_web_page.py
 say "the library"
 python3 tests/web/browser.py "$site"
-
-# eframe has its own minimum of Rust.
-rust=$(wasm "${RUSTC:-rustc}" --version | sed 's/^rustc \([0-9.]*\).*/\1/p;d')
-required=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' studio/Cargo.toml)
-if [ "$(printf '%s\n%s\n' "$required" "$rust" | sort -V | head -n 1)" != "$required" ]; then
-    skip "the application in the browser, which takes Rust $required"
-fi
-cargo fetch --locked --manifest-path studio/Cargo.toml >&2 || skip "packages of the application cannot be fetched"
+[ -z "$missing" ] || skip "the application in the browser: $missing"
 say "the application"
-# With an example: its dependencies have the features of those of `cargo test`, and nothing is built twice.
-cargo build --quiet --bin unet --example embed
-UNET_PROGRAM=${CARGO_TARGET_DIR:-$root/target}/debug/unet
-export UNET_PROGRAM
-sh scripts/web.sh --dev "$build/studio-dev"
-python3 scripts/test_studio_web.py "$build/studio-dev" "$UNET_PROGRAM" ${STUDIO_PICTURES:+"$STUDIO_PICTURES"}
+wait "$building" || {
+    cat "$application.log" >&2
+    exit 1
+}
+# The demo image takes software more than a minute: `--demo` adds it.
+python3 scripts/test_studio_web.py "$application" "$UNET_PROGRAM" ${STUDIO_PICTURES:+--pictures "$STUDIO_PICTURES"}
