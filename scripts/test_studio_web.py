@@ -264,6 +264,21 @@ def main(folder):
         studio = Studio(browser, url)
         studio.until("the stroke is there, from the journal", lambda s: s["labelled"] == 3)
 
+        # Another image of the same name leaves the first as it is.
+        os.makedirs(os.path.join(folder, "other"))
+        other = os.path.join(folder, "other", "spots.pgm")
+        with open(spots, "rb") as f, open(other, "wb") as g:
+            g.write(f.read()[:-SIDE] + bytes(SIDE))
+        studio.tab.drop(400, 300, [other])
+        studio.until("another image of the same name is open", lambda s: s["image"] == "spots-2")
+        time.sleep(2)
+        studio.stored(os.path.join(folder, "both"))
+        for name, file in (("spots", spots), ("spots-2", other)):
+            with open(file, "rb") as f, open(os.path.join(folder, "both", "unet-studio", "images", f"{name}.pgm"), "rb") as g:
+                if f.read() != g.read():
+                    fail(f"the project's image {name} has other bytes than {file}")
+        say("both images are as they were dropped")
+
     if not options.demo:
         return say("the application works in a browser")
     with Chromium(profile=profile, downloads=downloads) as browser:

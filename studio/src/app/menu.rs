@@ -186,7 +186,12 @@ fn stored(studio: &mut Studio, ui: &mut Ui) {
         studio.download_project();
         ui.close();
     }
-    if ui.add_enabled(at_hand.is_some(), egui::Button::new("Remove the project from this browser ..")).clicked() {
+    // What is at work writes into it.
+    let quiet = studio.jobs == 0 && !studio.training.running;
+    if ui
+        .add_enabled(quiet && at_hand.is_some(), egui::Button::new("Remove the project from this browser .."))
+        .clicked()
+    {
         studio.removing = true;
         ui.close();
     }

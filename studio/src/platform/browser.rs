@@ -134,6 +134,8 @@ pub fn hand_out(folder: &Path, files: &[PathBuf]) -> std::result::Result<String,
 fn take_in(folder: &Path, name: &str, bytes: &[u8]) -> std::result::Result<PathBuf, String> {
     let path = folder.join(name.trim_start_matches('/'));
     let parent = path.parent().unwrap_or(folder);
+    // An image of a project may be a hard link to an earlier file of this name, which would get these bytes.
+    let _ = fs::remove_file(&path);
     let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes));
     written.map(|()| path.clone()).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -144,25 +146,36 @@ fn folder_of(name: &str) -> &'static Path {
     Path::new(if MODEL_FILES.contains(&&*extension) { MODELS } else { DROPPED })
 }
 
+/// A folder of this name that is not there yet, nor one that the page uses itself.
+fn free_folder(name: &str) -> PathBuf {
+    let numbered = (2..).map(|n| format!("/{name}-{n}"));
+    let free = |path: &String| ![MODELS, DROPPED, DOWNLOADS].contains(&&**path) && !fs::exists(path);
+    std::iter::once(format!("/{name}")).chain(numbered).find(free).unwrap_or_default().into()
+}
+
 /// Reads what a dialog or a drop brought, pairs of path and file: single files, then the folders among them.
 async fn taken(files: JsValue) -> std::result::Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
-    let (mut single, mut folders) = (Vec::new(), Vec::new());
+    let mut single = Vec::new();
+    // By the name that they came with.
+    let mut folders: Vec<(String, PathBuf)> = Vec::new();
     for file in Array::from(&files).iter() {
         let pair = Array::from(&file);
         let name = pair.get(0).as_string().unwrap_or_default();
         let bytes = Uint8Array::from(js::read_file(&pair.get(1)).await.map_err(|e| text(&e))?).to_vec();
         match name.split_once('/') {
-            Some((folder, _)) => {
-                let folder = Path::new("/").join(folder);
-                take_in(Path::new("/"), &name, &bytes)?;
-                if !folders.contains(&folder) {
-                    folders.push(folder);
-                }
+            Some((folder, inside)) => {
+                let known = folders.iter().find(|(name, _)| name == folder).map(|(_, path)| path.clone());
+                let path = known.unwrap_or_else(|| {
+                    let path = free_folder(folder);
+                    folders.push((folder.into(), path.clone()));
+                    path
+                });
+                take_in(&path, inside, &bytes)?;
             }
             None => single.push(take_in(folder_of(&name), &name, &bytes)?),
         }
     }
-    Ok((single, folders))
+    Ok((single, folders.into_iter().map(|(_, path)| path).collect()))
 }
 
 /// Sends what a dialog ends with.

@@ -68,10 +68,13 @@ pub fn keep() {
     hidden.forget();
 }
 
-/// Whether a file is stored: not what is on its way in or out, nor the data sets of trainings, which are made anew.
+/// Whether a file is stored: not what is on its way in or out, nor a project's data sets for training, which are made anew.
 fn is_kept(path: &Path) -> bool {
-    let training = path.iter().any(|part| part == "training");
-    !training && !path.starts_with(DROPPED) && !path.starts_with(DOWNLOADS)
+    let of_project = |folder: &Path| {
+        let project = folder.parent().map(|project| project.join("studio.json"));
+        folder.ends_with("training") && project.is_some_and(|file| memory::metadata(file).is_ok())
+    };
+    !path.ancestors().any(of_project) && !path.starts_with(DROPPED) && !path.starts_with(DOWNLOADS)
 }
 
 /// Stores what has changed; whether nothing is left.
