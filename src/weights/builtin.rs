@@ -55,7 +55,7 @@ pub static BUILTIN: &[Builtin] = &[
         name: "nuclei-he",
         aliases: &["nuclei-h&e"],
         arch: "unet",
-        description: "nuclei in stained tissue (bright field, colour): U-Net, width 8, for single nuclei",
+        description: "nuclei in stained tissue (bright field, colour): U-Net, width 16, depth 3, for single nuclei",
         packed: unet_wgpu_models::NUCLEI_HE,
     },
 ];
@@ -102,7 +102,7 @@ mod tests {
             ("nuclei", "unet", [1, 16], Offsets, 20.6, 100, 1_945_301),
             ("nuclei-unet++", "unetpp", [1, 16], Watershed, 20.6, 178, 2_267_124),
             ("nuclei-unet3+", "unet3p", [1, 16], Watershed, 20.6, 214, 1_697_717),
-            ("nuclei-he", "unet", [3, 8], Offsets, 18.9, 100, 488_061),
+            ("nuclei-he", "unet", [3, 16], Offsets, 18.9, 78, 484_213),
         ] {
             let model = find(name).unwrap();
             assert!(model.packed.len() < 4_000_000, "{name}");
@@ -132,7 +132,7 @@ mod tests {
             ("nuclei", "a3159ea0bff547906e81b9f2dcef91f95250865a0604c14e072e4d2076557e9b"),
             ("nuclei-unet++", "3bee26bfab9911a22fcf2eea3edc9a1fa6b64caac724ec60fc3db8c5c64325f5"),
             ("nuclei-unet3+", "b3208b5ac96874ecb2608ecdb72f46dff3c2bfbe7feae3050713e3aeac659691"),
-            ("nuclei-he", "3df43e132e66f8be1aa76856f41c1a9574ba0f5a609c1f680030779e1175a21f"),
+            ("nuclei-he", "fc79a1a1cdf7d3329d2924d2ddeb050b1ae9cb7aa00980d127fa96e859116289"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());
             let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
@@ -148,7 +148,7 @@ mod tests {
         let upp = find("NUCLEI-UNETPP").unwrap().load().unwrap().weights;
         assert!(upp.require("head.4.weight", &[1, 16, 1, 1]).is_ok());
         let he = find("nuclei-he").unwrap().load().unwrap().weights;
-        assert!(he.require("enc.0.conv1.weight", &[8, 3, 3, 3]).is_ok());
+        assert!(he.require("enc.0.conv1.weight", &[16, 3, 3, 3]).is_ok());
         let u3p = find("nuclei-unet3p").unwrap().load().unwrap().weights;
         assert!(u3p.require("enc.0.conv1.weight", &[16, 1, 3, 3]).is_ok());
     }
