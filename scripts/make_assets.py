@@ -35,7 +35,7 @@ INSTANCES = {
     "nuclei_unet": {"method": "offsets", "threshold": 0.55, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
-    "nuclei_he": {"method": "offsets", "threshold": 0.4, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.7, "fill_holes": True},
+    "nuclei_he": {"method": "offsets", "threshold": 0.45, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.7, "fill_holes": True},
 }
 # Median diameter of the nuclei in the training images, pixels.
 DIAMETERS = {"nuclei_unet": 20.6, "nuclei_unetpp": 20.6, "nuclei_unet3p": 20.6, "nuclei_he": 18.9}

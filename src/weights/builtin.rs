@@ -132,7 +132,7 @@ mod tests {
             ("nuclei", "a3159ea0bff547906e81b9f2dcef91f95250865a0604c14e072e4d2076557e9b"),
             ("nuclei-unet++", "3bee26bfab9911a22fcf2eea3edc9a1fa6b64caac724ec60fc3db8c5c64325f5"),
             ("nuclei-unet3+", "b3208b5ac96874ecb2608ecdb72f46dff3c2bfbe7feae3050713e3aeac659691"),
-            ("nuclei-he", "fc79a1a1cdf7d3329d2924d2ddeb050b1ae9cb7aa00980d127fa96e859116289"),
+            ("nuclei-he", "f650de683d95e7bf18e26f82ca1a362aec2868ddec784175f77cc00798ae9b5f"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());
             let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
