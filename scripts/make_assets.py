@@ -4,13 +4,13 @@
     pip install numpy safetensors
     python3 scripts/make_assets.py FOLDER_WITH_TRAINED_MODELS [--out models/weights]
     python3 scripts/make_assets.py --unpack models/weights/nuclei_unet.planes nuclei_unet.safetensors
-    python3 scripts/make_assets.py --instances            # only the packed files' sections `instances`, from the table below
+    python3 scripts/make_assets.py --again                # the packed files again, with the sections and the rounding below
 
-FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/ and nuclei_unet3p/, each with NAME.safetensors (f32), as the training
-recipe of models/README.md writes them. A folder that is missing is left out.
+FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/, nuclei_unet3p/ and nuclei_he/, each with NAME.safetensors (f32), as the
+training recipe of models/README.md writes them. A folder that is missing is left out.
 
 Tensors of two or more dimensions (convolutions) become f16. The others (batch normalisation, biases) stay f32. Large
-convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied, with the
+convolutions of some models are rounded to fewer stored mantissa bits than f16's 10. The metadata key `unet` is copied, with the
 sections `instances` of INSTANCES, how single instances are found, and `scale`.
 The safetensors file is then packed without loss as models/README.md describes. The packed bytes depend on the zlib
 version, their content does not.
@@ -26,24 +26,26 @@ import zlib
 import numpy as np
 
 LIMIT = 4_000_000  # bytes a file may have
+TOTAL = 10_400_000  # bytes that all files may have: crates.io takes packages of 10 MiB
 LARGE = 16_384  # elements from which a convolution counts as large
 # name, stored mantissa bits of large convolutions
-MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 10)]
+MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 8), ("nuclei_he", 8)]
 # How instances are found; models/README.md says how these values were chosen.
 INSTANCES = {
     "nuclei_unet": {"method": "offsets", "threshold": 0.55, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
+    "nuclei_he": {"method": "offsets", "threshold": 0.45, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.7, "fill_holes": True},
 }
 # Median diameter of the nuclei in the training images, pixels.
-DIAMETER = 20.6
+DIAMETERS = {"nuclei_unet": 20.6, "nuclei_unetpp": 20.6, "nuclei_unet3p": 20.6, "nuclei_he": 18.9}
 
 
 def described(name, metadata):
     """The metadata with the model's section `instances`."""
     stated = json.loads(metadata["unet"])
     kept = {k: stated[k] for k in ("arch", "config", "normalisation", "target") if k in stated}
-    description = {"format": 1, **kept, "classes": ["background", "nucleus"], "instances": INSTANCES[name], "scale": {"diameter": DIAMETER}}
+    description = {"format": 1, **kept, "classes": ["background", "nucleus"], "instances": INSTANCES[name], "scale": {"diameter": DIAMETERS[name]}}
     return {"unet": json.dumps(description, separators=(",", ":"))}
 
 
@@ -114,20 +116,25 @@ def unpack(packed):
     return file
 
 
-def redescribe(path, name):
-    """Replaces the metadata of a packed file; the weights stay as they are."""
+def again(path, name, bits):
+    """Replaces the metadata of a packed file, and rounds its large convolutions to `bits`; those that are so already stay as they are."""
     file = unpack(path.read_bytes())
     start = 8 + struct.unpack("<Q", file[:8])[0]
     header = json.loads(file[8:start])
     header["__metadata__"] = described(name, header["__metadata__"])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    plain = struct.pack("<Q", len(text)) + text + file[start:]
+    weights = bytearray(file[start:])
+    for t in (t for key, t in header.items() if key != "__metadata__" and t["dtype"] == "F16"):
+        first, end = t["data_offsets"]
+        if end - first >= 2 * LARGE:
+            weights[first:end] = round_mantissa(np.frombuffer(weights[first:end], "<f2"), bits).tobytes()
+    plain = struct.pack("<Q", len(text)) + text + bytes(weights)
     packed = pack(plain)
     path.write_bytes(packed)
     print(f"{path.name}: {len(plain)} -> {len(packed)} bytes")
     print(f"  sha256 unpacked: {hashlib.sha256(plain).hexdigest()}")
-    print(f"  sha256 of the weights: {hashlib.sha256(file[start:]).hexdigest()}")
+    print(f"  sha256 of the weights: {hashlib.sha256(weights).hexdigest()}")
 
 
 def convert(source, target, name, bits):
@@ -151,26 +158,34 @@ def convert(source, target, name, bits):
     print(f"  sha256 unpacked: {hashlib.sha256(plain).hexdigest()}")
 
 
+def check_total(folder):
+    total = sum(path.stat().st_size for path in folder.glob("*.planes"))
+    print(f"together: {total} bytes")
+    if total >= TOTAL:
+        raise SystemExit(f"all files have {total} bytes, more than {TOTAL}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=pathlib.Path, nargs="?", help="folder with the trained models")
     parser.add_argument("--unpack", type=pathlib.Path, nargs=2, metavar=("PLANES", "SAFETENSORS"), help="unpack one model")
-    parser.add_argument("--instances", action="store_true", help="write the sections `instances` of the packed files anew")
+    parser.add_argument("--again", action="store_true", help="write the packed files anew, with the sections and the rounding of this file")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "models" / "weights")
     args = parser.parse_args()
     if args.unpack:
         args.unpack[1].write_bytes(unpack(args.unpack[0].read_bytes()))
         return
-    if args.instances:
-        for name, _ in MODELS:
-            redescribe(args.out / f"{name}.planes", name)
-        return
+    if args.again:
+        for name, bits in MODELS:
+            again(args.out / f"{name}.planes", name, bits)
+        return check_total(args.out)
     if not args.source:
         parser.error("FOLDER_WITH_TRAINED_MODELS is missing")
     args.out.mkdir(parents=True, exist_ok=True)
     for model in MODELS:
         if (args.source / model[0]).is_dir():
             convert(args.source, args.out, *model)
+    check_total(args.out)
 
 
 if __name__ == "__main__":

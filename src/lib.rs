@@ -15,8 +15,8 @@
 //!
 //! # An image in, class ids out
 //!
-//! The library holds three small models of nuclei in fluorescence images; `nuclei` is one of them. The path of a
-//! checkpoint can stand in its place.
+//! The library holds three small models of nuclei in fluorescence images, of which `nuclei` is one, and one for stained
+//! tissue. The path of a checkpoint can stand in place of the name.
 //!
 //! ```
 //! use unet_wgpu::low_level::infer::{Ids, write_mask};

@@ -20,7 +20,7 @@ if (given != "") {
     Dialog.addString("Program", program, 40);
     Dialog.addString("Model (name or file)", model, 40);
     Dialog.addString("Further options", options, 40);
-    Dialog.addMessage("Models: nuclei, nuclei-unet++, nuclei-unet3+, or a file.\nOptions: those of `unet segment`, such as --diameter auto.");
+    Dialog.addMessage("Models: nuclei, nuclei-unet++, nuclei-unet3+, nuclei-he, or a file.\nOptions: those of `unet segment`, such as --diameter auto.");
     Dialog.show();
     program = Dialog.getString();
     model = Dialog.getString();

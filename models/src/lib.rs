@@ -10,3 +10,5 @@ pub static NUCLEI_UNET: &[u8] = include_bytes!("../weights/nuclei_unet.planes");
 pub static NUCLEI_UNETPP: &[u8] = include_bytes!("../weights/nuclei_unetpp.planes");
 /// U-Net 3+, width 16.
 pub static NUCLEI_UNET3P: &[u8] = include_bytes!("../weights/nuclei_unet3p.planes");
+/// U-Net, width 8, for stained tissue in colour.
+pub static NUCLEI_HE: &[u8] = include_bytes!("../weights/nuclei_he.planes");

@@ -51,3 +51,49 @@ def cells():
     for cy, cx, r in [(20, 20, 9), (30, 36, 9), (60, 30, 12), (50, 90, 10), (66, 100, 11), (20, 100, 6)]:
         image += 2000 * ((y - cy) ** 2 + (x - cx) ** 2 < r * r)
     return image.round().astype(np.uint16)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file and its metadata."""
+    import numpy as np
+
+    raw = Path(path).read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    metadata = header.pop("__metadata__", {})
+    types = {"F32": np.float32, "I64": np.int64}
+    tensors = {
+        name: np.frombuffer(raw, types[t["dtype"]], offset=start + t["data_offsets"][0], count=int(np.prod(t["shape"])))
+        .reshape(t["shape"])
+        for name, t in header.items()
+    }
+    return tensors, metadata
+
+
+def write_safetensors(path, tensors, metadata):
+    """A safetensors file of f32 tensors."""
+    header, offset = {"__metadata__": metadata}, 0
+    for name, t in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(t.shape), "data_offsets": [offset, offset + t.nbytes]}
+        offset += t.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    Path(path).write_bytes(len(text).to_bytes(8, "little") + text + b"".join(t.tobytes() for t in tensors.values()))
+
+
+@pytest.fixture(scope="session")
+def two_classes(tmp_path_factory):
+    """The path of a U-Net++ of two classes: `nuclei-unet++` with the foreground alone, without geometry."""
+    from unet_wgpu import Model
+
+    folder = tmp_path_factory.mktemp("two_classes")
+    path = folder / "two_classes.safetensors"
+    Model.open("nuclei-unet++").convert(path)
+    tensors, metadata = read_safetensors(path)
+    heads = {name: t[:1] for name, t in tensors.items() if name.startswith("head.")}
+    about = json.loads(metadata["unet"])
+    about.pop("target", None)
+    about["config"]["out_channels"] = 1
+    about["instances"] = {"method": "watershed", "min_area": 20, "fill_holes": True}
+    write_safetensors(path, {**tensors, **heads}, {"unet": json.dumps(about)})
+    return path

@@ -1,10 +1,9 @@
 """Models, devices, evaluation, training."""
 
-import json
-
 import numpy as np
 import pytest
 import unet_wgpu
+from conftest import read_safetensors
 from unet_wgpu import Model, segment
 
 
@@ -20,9 +19,10 @@ def test_inspect_is_the_programs(program):
     assert Model.open("nuclei").inspect((512, 640))["size"] == [512, 640]
 
 
-def test_convert(cells, tmp_path):
-    model = Model.open("nuclei-unet3+")
+def test_convert(cells, tmp_path, two_classes):
+    model = Model.open(two_classes)
     expected = model.segment(cells).labels
+    assert expected.max() > 1
     onnx, again = tmp_path / "nuclei.onnx", tmp_path / "again.safetensors"
     assert model.convert(onnx) == onnx.stat().st_size
     np.testing.assert_array_equal(Model.open(onnx).segment(cells, instances="watershed").mask, model.segment(cells).mask)
@@ -43,28 +43,12 @@ def test_geometry_in_onnx_is_for_other_programs(tmp_path):
         Model.open(onnx)
 
 
-def state_dict(path):
-    """The tensors of a safetensors file."""
-    raw = path.read_bytes()
-    start = 8 + int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:start])
-    types = {"F32": np.float32, "I64": np.int64}
-    return {
-        name: np.frombuffer(raw, types[t["dtype"]], offset=start + t["data_offsets"][0], count=int(np.prod(t["shape"])))
-        .reshape(t["shape"])
-        for name, t in header.items()
-        if name != "__metadata__"
-    }
-
-
-def test_from_torch(cells, tmp_path):
-    path = tmp_path / "nuclei.safetensors"
-    Model.open("nuclei-unet++").convert(path)
-    state = state_dict(path)
+def test_from_torch(cells, two_classes):
+    state = read_safetensors(two_classes)[0]
     model = Model.from_torch(state)
     assert model.in_channels == 1 and model.assumed
     rule = "percentile:1,99.8:0,1.5"
-    expected = segment(cells, "nuclei-unet++", probability=True)
+    expected = segment(cells, two_classes, probability=True)
     found = model.segment(cells, normalise=rule, probability=True)
     np.testing.assert_array_equal(found.probability, expected.probability)
     assert model.name == "state dict"
@@ -85,14 +69,12 @@ def test_from_torch(cells, tmp_path):
         Model.from_torch(state)
 
 
-def test_from_a_torch_module(cells, tmp_path):
+def test_from_a_torch_module(cells, two_classes):
     torch = pytest.importorskip("torch")
-    path = tmp_path / "nuclei.safetensors"
-    Model.open("nuclei-unet++").convert(path)
-    state = {name: torch.tensor(value) for name, value in state_dict(path).items()}
+    state = {name: torch.tensor(value) for name, value in read_safetensors(two_classes)[0].items()}
     rule = "percentile:1,99.8:0,1.5"
     found = Model.from_torch(state).segment(cells, normalise=rule)
-    np.testing.assert_array_equal(found.mask, segment(cells, "nuclei-unet++").mask)
+    np.testing.assert_array_equal(found.mask, segment(cells, two_classes).mask)
 
 
 @pytest.mark.parametrize("name", ["nuclei", "nuclei-unet++", "nuclei-unet3+"])

@@ -151,13 +151,13 @@ def test_instances_can_be_left_out(cells):
             read()
 
 
-def test_methods_of_instances(cells):
+def test_methods_of_instances(cells, two_classes):
     whole = segment(cells, instances="components").count
     assert whole < segment(cells, instances="watershed").count
     with pytest.raises(ValueError, match="min_size.* is not one of its keys"):
         segment(cells, instances={"min_size": 3})
     with pytest.raises(ValueError, match="offsets.* needs a network that predicts"):
-        segment(cells, "nuclei-unet++", instances="offsets")
+        segment(cells, two_classes, instances="offsets")
     assert segment(cells, instances={"min_area": np.int64(300)}).table()["area"].min() >= 300
 
 

@@ -51,6 +51,13 @@ pub static BUILTIN: &[Builtin] = &[
         description: "nuclei in fluorescence microscopy: U-Net 3+, width 16, deep supervision",
         packed: unet_wgpu_models::NUCLEI_UNET3P,
     },
+    Builtin {
+        name: "nuclei-he",
+        aliases: &["nuclei-h&e"],
+        arch: "unet",
+        description: "nuclei in stained tissue (bright field, colour): U-Net, width 16, depth 3, for single nuclei",
+        packed: unet_wgpu_models::NUCLEI_HE,
+    },
 ];
 /// Every built-in model: none without the feature `builtin-models`.
 #[cfg(not(feature = "builtin-models"))]
@@ -91,22 +98,23 @@ mod tests {
     #[test]
     fn every_model_is_complete() {
         use InstanceMethod::{Offsets, Watershed};
-        for (name, arch, method, tensors, elements) in [
-            ("nuclei", "unet", Offsets, 100, 1_945_301),
-            ("nuclei-unet++", "unetpp", Watershed, 178, 2_267_124),
-            ("nuclei-unet3+", "unet3p", Watershed, 214, 1_697_717),
+        for (name, arch, [channels, width], method, diameter, tensors, elements) in [
+            ("nuclei", "unet", [1, 16], Offsets, 20.6, 100, 1_945_301),
+            ("nuclei-unet++", "unetpp", [1, 16], Watershed, 20.6, 178, 2_267_124),
+            ("nuclei-unet3+", "unet3p", [1, 16], Watershed, 20.6, 214, 1_697_717),
+            ("nuclei-he", "unet", [3, 16], Offsets, 18.9, 78, 484_213),
         ] {
             let model = find(name).unwrap();
             assert!(model.packed.len() < 4_000_000, "{name}");
             let c = model.load().unwrap();
             let m = c.metadata.unwrap();
             assert_eq!((m.arch.as_str(), model.arch), (arch, arch));
-            assert_eq!(m.config["width"], 16);
+            assert_eq!((&m.config["in_channels"], &m.config["width"]), (&channels.into(), &width.into()));
             assert_eq!(m.classes, ["background", "nucleus"]);
             let instances = m.instances.unwrap();
             assert_eq!((instances.method, instances.min_area), (Some(method), Some(20)));
-            assert_eq!(m.target.is_some(), method == Offsets);
-            assert_eq!(m.scale.unwrap().diameter, Some(20.6));
+            assert_eq!(m.target.is_some(), method != Watershed);
+            assert_eq!(m.scale.unwrap().diameter, Some(diameter));
             assert_eq!(m.normalisation, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) });
             assert_eq!((c.weights.len(), c.weights.parameters()), (tensors, elements), "{name}");
             assert_eq!(c.weights.non_finite(), []);
@@ -123,7 +131,8 @@ mod tests {
         for (name, sha256) in [
             ("nuclei", "a3159ea0bff547906e81b9f2dcef91f95250865a0604c14e072e4d2076557e9b"),
             ("nuclei-unet++", "3bee26bfab9911a22fcf2eea3edc9a1fa6b64caac724ec60fc3db8c5c64325f5"),
-            ("nuclei-unet3+", "4472cf2d2a4de8d69baa672e9ee2f49b50146ccc367f7cebb3a63379db90b6a9"),
+            ("nuclei-unet3+", "b3208b5ac96874ecb2608ecdb72f46dff3c2bfbe7feae3050713e3aeac659691"),
+            ("nuclei-he", "f650de683d95e7bf18e26f82ca1a362aec2868ddec784175f77cc00798ae9b5f"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());
             let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
@@ -138,6 +147,8 @@ mod tests {
         assert!(unet.require("dec.2.bn1.running_var", &[64]).is_ok());
         let upp = find("NUCLEI-UNETPP").unwrap().load().unwrap().weights;
         assert!(upp.require("head.4.weight", &[1, 16, 1, 1]).is_ok());
+        let he = find("nuclei-he").unwrap().load().unwrap().weights;
+        assert!(he.require("enc.0.conv1.weight", &[16, 3, 3, 3]).is_ok());
         let u3p = find("nuclei-unet3p").unwrap().load().unwrap().weights;
         assert!(u3p.require("enc.0.conv1.weight", &[16, 1, 3, 3]).is_ok());
     }

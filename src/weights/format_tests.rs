@@ -112,7 +112,7 @@ fn saved_files_are_ordinary_and_links_stay() {
 fn names_open_built_in_models() {
     assert_eq!(open(builtin::DEFAULT).unwrap().metadata.unwrap().arch, "unet");
     let e = open("nucleus").unwrap_err().to_string();
-    let names = "nuclei, nuclei-unet++, nuclei-unet3+";
+    let names = "nuclei, nuclei-unet++, nuclei-unet3+, nuclei-he";
     assert_eq!(e, format!("model `nucleus`: neither a file nor a built-in model ({names})"));
     assert!(open("none.safetensors").unwrap_err().to_string().starts_with("none.safetensors: "));
 }

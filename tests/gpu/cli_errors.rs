@@ -137,7 +137,7 @@ fn files_that_are_not_models() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&weights::builtin::find("nuclei").unwrap().file().unwrap()).unwrap();
     f.write("cut.safetensors.gz", &packed.finish().unwrap()[..1000]);
-    let names = "nuclei, nuclei-unet++, nuclei-unet3+";
+    let names = "nuclei, nuclei-unet++, nuclei-unet3+, nuclei-he";
     let cases: &[(&str, &[&str])] = &[
         ("a.png", &["a.png: not a model file, it looks like a PNG image; known formats: safetensors"]),
         ("text.safetensors", &["text.safetensors: not a model file, it looks like plain text"]),

@@ -47,7 +47,7 @@ class Model:
         Parameters
         ----------
         model : str or path-like
-            A built-in model ("nuclei", "nuclei-unet++", "nuclei-unet3+"), a checkpoint of this project
+            A built-in model ("nuclei", "nuclei-unet++", "nuclei-unet3+", "nuclei-he"), a checkpoint of this project
             (.safetensors, .safetensors.gz), a PyTorch checkpoint of a U-Net family member (.pt, .pth, .ckpt), an ONNX
             file, or a bioimage.io package (.zip or its folder).
         settings : dict, optional

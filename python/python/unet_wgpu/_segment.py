@@ -278,8 +278,8 @@ def segment(
         green and blue. The axes of an ``xarray.DataArray`` named x, y and c may be in any order. A path is read as
         :func:`unet_wgpu.read_image` does, large TIFF files and OME-Zarr by windows.
     model : str, path-like or Model, default "nuclei"
-        A built-in model ("nuclei", "nuclei-unet++", "nuclei-unet3+"), a file that :meth:`unet_wgpu.Model.open` reads, or an
-        open model.
+        A built-in model ("nuclei", "nuclei-unet++", "nuclei-unet3+", "nuclei-he"), a file that
+        :meth:`unet_wgpu.Model.open` reads, or an open model.
     channels : sequence of int, optional
         Channels for the network, in this order, counted from 0.
     instances : bool, str or dict, default True

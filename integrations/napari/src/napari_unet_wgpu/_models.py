@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from unet_wgpu import Model
 
-BUILT_IN = ("nuclei", "nuclei-unet++", "nuclei-unet3+")
+BUILT_IN = ("nuclei", "nuclei-unet++", "nuclei-unet3+", "nuclei-he")
 
 #: What file dialogs show.
 FILES = "Models (*.safetensors *.safetensors.gz *.pth *.pt *.ckpt *.onnx *.zip)"
