@@ -8,12 +8,14 @@ safetensors, pillow.
 DIR holds the reference, MULTI is a network of target `multi`; images are crops' sources. Cases: random rasters, then a crop of
 each image. Tensors, by case `NN/`: `probability`, `distance`, `border` (a probability), `offset` (2 planes, pixels), `smooth`
 (the elevation), and labels: `multi`, `distance_labels`, `offsets` with the reference's rules, `*_all` without rules that drop.
+Unlike the reference, an elevation is flooded without the holes of components, which several instances may enclose together.
+`--again` computes labels of elevations anew from the planes in the file.
 """
 import os
 import sys
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
 sys.path.insert(0, os.environ["UNET_REFERENCE"])
@@ -51,6 +53,37 @@ def speckle(height, width):
     return np.stack([noise((height, width), s) for s in (0.7, 0.7, 0.5, 0.5, 0.5)]).astype(np.float32)
 
 
+def by_elevation(probability, distance, border, target, **options):
+    """`reference.objects` of planes, where only what one instance encloses is filled."""
+    q = {**reference.ELEVATION[target], **options}
+    rules = {k: options[k] for k in ("min_area", "relative", "confidence") if k in options}
+    elevation = distance - q["border"] * border if q["border"] else distance
+    if q["sigma"]:
+        elevation = ndimage.gaussian_filter(elevation, q["sigma"])
+    parts = reference.flood(elevation, probability > q["threshold"], q["depth"], q["least"])
+    return reference.finish(parts, probability, **rules)
+
+
+def elevations(probability, distance, border):
+    return {
+        name + suffix: by_elevation(probability, distance, border, target, **rules)
+        for name, target in (("multi", "multi"), ("distance_labels", "distance"))
+        for suffix, rules in (("", {}), ("_all", ALL))
+    }
+
+
+def again():
+    """Elevations' labels of the file, from its planes."""
+    tensors = load_file(OUT)
+    for case in sorted({name[:2] for name in tensors}):
+        planes = (tensors[f"{case}/{name}"] for name in ("probability", "distance", "border"))
+        for name, labels in elevations(*planes).items():
+            before = tensors[f"{case}/{name}"]
+            print(case, name, int(before.max()), int(labels.max()), int((before != labels).sum()), "pixels differ")
+            tensors[f"{case}/{name}"] = labels.astype(np.uint8)
+    save_file(tensors, OUT)
+
+
 def crops(weights, pictures):
     import torch
 
@@ -70,6 +103,9 @@ def crops(weights, pictures):
         yield np.ascontiguousarray(z[:, y : y + height, x : x + width])
 
 
+if sys.argv[1:] == ["--again"]:
+    again()
+    sys.exit()
 tensors = {}
 cases = [random_planes(40, 33, 6), random_planes(31, 50, 4), speckle(30, 41), *crops(sys.argv[1], sys.argv[2:])]
 for n, z in enumerate(cases):
@@ -78,10 +114,7 @@ for n, z in enumerate(cases):
     smooth = ndimage.gaussian_filter(z[1] - 0.5 * border, 1.0)
     planes = dict(probability=probability, distance=z[1], border=border, offset=z[3:] * np.float32(8), smooth=smooth)
     labels = {
-        "multi": reference.objects(z),
-        "multi_all": reference.objects(z, **ALL),
-        "distance_labels": reference.objects(z[:2], target="distance"),
-        "distance_labels_all": reference.objects(z[:2], target="distance", **ALL),
+        **elevations(probability, z[1], border),
         "offsets": reference.objects_by_offsets(z),
         "offsets_all": reference.objects_by_offsets(z, votes=5, min_seed=4, **ALL),
     }

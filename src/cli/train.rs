@@ -182,11 +182,18 @@ impl Train {
             Outcome::Stopped => format!("stopped after {step} steps: no further improvement"),
             Outcome::Interrupted => format!("interrupted after {step} steps; continue with --resume"),
         };
+        let times = run.times();
+        let [total, waiting] = [times.total, times.waiting].map(|t| t.as_secs_f64());
+        if step > 0 {
+            let share = 100.0 * times.waiting_share();
+            common.note(&format!("steps took {total:.1} s, {waiting:.1} s ({share:.1} %) of it waiting for crops"));
+        }
         if common.json {
             let scores: serde_json::Map<_, _> = last.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
             let out = self.out.to_string_lossy();
             output::json(
-                &json!({"outcome": format!("{outcome:?}").to_lowercase(), "steps": step, "out": out, "scores": scores}),
+                &json!({"outcome": format!("{outcome:?}").to_lowercase(), "steps": step, "out": out, "scores": scores,
+                    "seconds": {"steps": total, "waiting_for_crops": waiting}}),
             )?;
         } else {
             output::line_if_read(&format!("{}: {what}", self.out.display()))?;

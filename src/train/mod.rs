@@ -75,7 +75,7 @@ pub use prefetch::Prefetch;
 pub use report::Report;
 pub use rng::Rng;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
+pub use run::{Event, Outcome, Ready, RunFiles, StepTimes, TrainRun};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};

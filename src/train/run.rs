@@ -4,6 +4,7 @@ mod begun;
 mod evaluation;
 mod prepare;
 mod recover;
+mod times;
 mod validation_loss;
 
 use super::augment::Augmenter;
@@ -18,6 +19,7 @@ use super::report::Report;
 use super::scan::GroundTruthSummary;
 use super::schedule::Plateau;
 use super::trainer::{StepLoss, Trainer};
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -36,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+pub use times::StepTimes;
 use validation_loss::ValidationLoss;
 
 /// Batches prepared ahead, besides those that workers are at.
@@ -161,12 +164,18 @@ pub struct TrainRun {
     /// Image names of batches whose loss is pending.
     crops: VecDeque<(u64, Vec<String>)>,
     recovery: Recovery,
+    times: StepTimes,
 }
 
 impl TrainRun {
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// Where the time of the steps went.
+    pub fn times(&self) -> StepTimes {
+        self.times
     }
 
     /// Trains. `watch` gets every event and returns whether to continue; on false, steps in flight are finished and
@@ -197,9 +206,12 @@ impl TrainRun {
         let numbers = self.step * parts..steps * parts;
         let mut batches = Prefetch::new([AHEAD + workers, workers], numbers, move |b| batcher.batch(b))?;
         while going && self.step < steps {
+            let begun = Instant::now();
             let lr = self.lr(self.step);
             for part in 0..parts {
+                let asked = Instant::now();
                 let batch = batches.next().ok_or_else(|| Error::invalid("batches", "ended before training did"))??;
+                self.times.waiting += asked.elapsed();
                 let hyper = Hyper {
                     lr,
                     step: self.step + 1,
@@ -211,6 +223,7 @@ impl TrainRun {
                 going &= self.arrived(arrived, watch)?;
             }
             self.step += 1;
+            self.times.total += begun.elapsed();
             if self.step.is_multiple_of(self.config.eval_every) || self.step == steps {
                 going &= self.drain(watch).await?;
                 going &= self.evaluate(watch).await?;
@@ -291,10 +304,11 @@ impl TrainRun {
     }
 
     async fn drain(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
-        let mut going = true;
+        let (mut going, begun) = (true, Instant::now());
         while let Some(loss) = self.trainer.oldest_async().await? {
             going &= self.arrived(Some(loss), watch)?;
         }
+        self.times.total += begun.elapsed();
         Ok(going)
     }
 

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod circles;
+mod decoding;
 mod docs;
 mod hostile;
 mod layering;

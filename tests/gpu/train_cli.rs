@@ -57,6 +57,8 @@ fn a_network_is_trained_and_used() {
     assert_eq!((&d["outcome"], &d["steps"], &d["out"]), (&"finished".into(), &40.into(), &"run".into()));
     let dice = d["scores"]["dice"].as_f64().unwrap();
     assert!(dice > 0.8, "{d}");
+    let [steps, waiting] = ["steps", "waiting_for_crops"].map(|part| d["seconds"][part].as_f64().unwrap());
+    assert!(steps > 0.0 && (0.0..=steps).contains(&waiting) && r.stderr.contains(" of it waiting for crops"), "{d}");
     let config = std::fs::read_to_string(f.path("run/config.toml")).unwrap();
     assert!(config.contains("steps = 40") && config.contains("depth = 2"), "{config}");
     assert!(f.path("run/metrics.csv").is_file() && f.path("run/last.safetensors").is_file());

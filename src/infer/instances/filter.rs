@@ -22,7 +22,8 @@ pub(super) fn filter(
     options: &InstanceOptions,
 ) -> Result<()> {
     // Those of other methods were dropped when they were found.
-    let min_area = if matches!(options.separation, Separation::Offsets(_)) { options.min_area } else { 0 };
+    let late = matches!(options.separation, Separation::Elevation(_) | Separation::Offsets(_));
+    let min_area = if late { options.min_area } else { 0 };
     if options.min_confidence <= 0.0 && options.min_area_percent <= 0.0 && min_area == 0 {
         return Ok(());
     }

@@ -13,7 +13,6 @@ pub mod contour;
 mod described;
 mod diameter;
 mod elevation;
-mod enclosed;
 mod fill;
 mod filter;
 pub(super) mod foreground;
@@ -80,12 +79,13 @@ impl ConnectedComponents {
             return Err(Error::invalid("image", format!("instances of {width}x{height} pixels cannot be numbered")));
         };
         let geometry = Geometry::new(width, height, options)?;
-        let union = Union::new(w, h, options.connectivity, options.fill_holes);
+        // Holes of instances that a network tells apart are filled once they are: several may enclose a background.
+        let union = Union::new(w, h, options.connectivity, options.fill_holes && geometry.is_none());
         Ok(Self {
             width,
             height,
             options: options.clone(),
-            union: if geometry.is_some() { union.filling_all() } else { union },
+            union,
             classes: geometry.is_some().then(|| Classes::new(Rows::new(&options.scratch))),
             geometry,
             rows: Rows::new(&options.scratch),
@@ -187,7 +187,9 @@ impl ConnectedComponents {
                 Instances { samples, ..instances }
             }
             geometry => {
-                let numbered = union.finish(options.min_area);
+                // With their holes, parts may be large enough.
+                let min_area = if geometry.is_some() { 0 } else { options.min_area };
+                let numbered = union.finish(min_area);
                 let mut whole = Instances {
                     width,
                     height,
@@ -205,7 +207,12 @@ impl ConnectedComponents {
                     }
                     (_, Some(Geometry::Elevation(elevation))) => {
                         let (heights, rule) = elevation.finish(height)?;
-                        split::split(&mut whole, Relief::Elevation { heights, rule }, &options)?
+                        let every = options.clone().with_min_area(0);
+                        let mut parts = split::split(&mut whole, Relief::Elevation { heights, rule }, &every)?;
+                        if options.fill_holes {
+                            fill::fill(&mut parts, &options)?;
+                        }
+                        parts
                     }
                     _ => whole,
                 }

@@ -99,8 +99,9 @@ pub struct InstanceOptions {
     pub min_area_percent: f64,
     /// Instances whose mean foreground probability (in steps of 1/65535) is lower are dropped.
     pub min_confidence: f64,
-    /// Fills holes, before instances are separated: background enclosed by one instance becomes part of it. Holes at the
-    /// image's edge are open, and a hole that contains another instance is not filled.
+    /// Fills holes: background enclosed by one instance becomes part of it; before components and watersheds are separated, and
+    /// once geometry has separated instances. Holes at the image's edge are open; with another instance in it a hole is
+    /// filled around that one by geometry, and not at all otherwise.
     pub fill_holes: bool,
     /// The widest gap that is closed, 0 to 2 pixels: a background pixel that shares an edge with an instance, and has another
     /// one within so many pixels, joins the former.

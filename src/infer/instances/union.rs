@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::enclosed::Regions;
 use super::runs::Run;
 use crate::weights::Connectivity;
 
@@ -13,8 +12,6 @@ pub(in crate::low_level::infer) struct Union {
     width: u32,
     height: u32,
     diagonal: bool,
-    /// Whether holes are what one instance encloses, also around others.
-    enclosed: bool,
     sets: Sets,
     holes: Option<Holes>,
     above: Vec<Run>,
@@ -33,8 +30,7 @@ struct Sets {
 /// Data to distinguish holes from the background around instances.
 #[derive(Debug, Default)]
 struct Holes {
-    /// Whether a background component touches the image's edge; stored at its root. Where all that is enclosed is filled, also
-    /// whether an instance touches the edge or such a component.
+    /// Whether a background component touches the image's edge; stored at its root.
     open: Vec<bool>,
     /// Labels of background components and of adjacent instances.
     adjacent: HashSet<(u32, u32)>,
@@ -58,14 +54,7 @@ impl Union {
         let sets = Sets { parent: vec![0], class: vec![0], area: vec![0], last: vec![0] };
         let holes = holes.then(|| Holes { open: vec![false], ..Default::default() });
         let diagonal = connectivity == Connectivity::Eight;
-        Self { width, height, diagonal, enclosed: false, sets, holes, above: Vec::new(), y: 0 }
-    }
-
-    /// Fills all that one instance encloses, as SciPy's `binary_fill_holes` does: background of which no way along edges of
-    /// pixels leads out. Instances in it join the one around them. All instances must be of one class.
-    pub(crate) fn filling_all(mut self) -> Self {
-        self.enclosed = self.holes.is_some();
-        self
+        Self { width, height, diagonal, sets, holes, above: Vec::new(), y: 0 }
     }
 
     /// Number of provisional labels.
@@ -91,12 +80,12 @@ impl Union {
                 _ => {}
             }
         }
-        let Self { sets, holes, above, diagonal, enclosed, y, .. } = self;
+        let Self { sets, holes, above, diagonal, y, .. } = self;
         let mut first = 0;
         for run in runs.iter_mut() {
             let class = run.label;
             // Of two crossing diagonal pairs only one is connected: background uses the opposite rule to instances.
-            let corners = *diagonal == (class > 0) && (class > 0 || !*enclosed);
+            let corners = *diagonal == (class > 0);
             while above.get(first).is_some_and(|a| a.end < run.start) {
                 first += 1;
             }
@@ -132,7 +121,7 @@ impl Union {
             let root = self.sets.root(run.label);
             holes.open[root as usize] = true;
         }
-        let (sets, enclosed) = (&mut self.sets, self.enclosed);
+        let sets = &mut self.sets;
         let mut adjacent = |a: &Run, b: &Run| {
             let (ground, instance) = match (sets.class[a.label as usize], sets.class[b.label as usize]) {
                 (0, 1..) => (a.label, b.label),
@@ -142,8 +131,6 @@ impl Union {
             let ground = sets.root(ground);
             if !holes.open[ground as usize] {
                 holes.adjacent.insert((ground, sets.root(instance)));
-            } else if enclosed {
-                holes.open[sets.root(instance) as usize] = true;
             }
         };
         // With background included, the runs cover the row without gaps.
@@ -163,9 +150,7 @@ impl Union {
         let count = self.sets.parent.len();
         // The instance around each hole, at the hole's root.
         let mut around = vec![0u32; if self.holes.is_some() { count } else { 0 }];
-        if let Some(holes) = self.holes.take_if(|_| self.enclosed) {
-            self.fill_enclosed(holes, &mut around);
-        } else if let Some(holes) = self.holes.take() {
+        if let Some(holes) = self.holes.take() {
             const SEVERAL: u32 = u32::MAX;
             for (ground, instance) in holes.adjacent {
                 let (ground, instance) = (self.sets.root(ground), self.sets.root(instance));
@@ -188,7 +173,7 @@ impl Union {
             let class = self.sets.class[at];
             out.number[label as usize] = match class {
                 // A hole's first pixel comes after that of the instance around it.
-                0 => around.get(at).map_or(0, |&instance| out.number[self.sets.root(instance) as usize]),
+                0 => around.get(at).map_or(0, |&instance| out.number[instance as usize]),
                 class if root == label && self.sets.area[at] >= min_area => {
                     out.class.push(class);
                     out.last.push(self.sets.last[at]);
@@ -199,32 +184,6 @@ impl Union {
             };
         }
         out
-    }
-
-    /// Joins enclosed background with all instances beside it, and says `around` which background belongs to an instance.
-    fn fill_enclosed(&mut self, mut holes: Holes, around: &mut [u32]) {
-        let sets = &mut self.sets;
-        let mut edges: Vec<(u32, u32)> = holes.adjacent.drain().map(|(g, i)| (sets.root(g), sets.root(i))).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        let open = |n: u32| holes.open[n as usize];
-        let inner = edges.iter().copied().filter(|&(ground, _)| !open(ground)).collect();
-        let mut outer: Vec<u32> = edges.iter().filter(|&&(ground, i)| open(ground) || open(i)).map(|e| e.1).collect();
-        outer.dedup();
-        let enclosed = Regions { edges: inner, outer }.enclosed(|n| sets.class[n as usize] > 0);
-        for (ground, instance) in enclosed {
-            if sets.class[ground as usize] > 0 {
-                continue;
-            }
-            around[ground as usize] = instance;
-            let beside = edges.partition_point(|e| e.0 < ground);
-            for &(_, other) in edges[beside..].iter().take_while(|e| e.0 == ground) {
-                let (a, b) = (sets.root(instance), sets.root(other));
-                sets.join(a, b, &mut None);
-            }
-            let root = sets.root(instance) as usize;
-            sets.area[root] += sets.area[ground as usize];
-        }
     }
 }
 

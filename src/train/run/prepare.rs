@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::begun::Begun;
 use super::recover::out_of_memory;
 use super::validation_loss::ValidationLoss;
-use super::{Progress, Ready, RunFiles, TrainRun};
+use super::{Progress, Ready, RunFiles, StepTimes, TrainRun};
 use crate::error::{Error, Hint, Message, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -260,6 +260,7 @@ impl TrainRun {
             sum: 0.0,
             crops: VecDeque::new(),
             recovery: Recovery::default(),
+            times: StepTimes::default(),
         };
         if !resume {
             // The first checkpoint, so that a run can be resumed wherever it is stopped.

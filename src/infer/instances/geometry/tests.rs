@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::infer::instances::foreground::Foreground;
 use crate::infer::instances::{ElevationRule, Instances, OffsetRule};
-use crate::infer::{Band, Connectivity, Ids, LabelMap};
+use crate::infer::{Band, Ids};
 use crate::tensor::HostTensor;
 
 /// Planes of a network, `[height][width]` each.
@@ -172,24 +172,21 @@ fn smoothing_matches_scipy() {
     }
 }
 
-/// Background from which no way along edges of pixels leads out of one component becomes foreground.
-fn filled(width: usize, height: usize, inside: &[bool]) -> Vec<bool> {
-    let mask = LabelMap::new(width, height, inside.iter().map(|&m| u32::from(m)).collect()).unwrap();
-    let labels = crate::infer::components(&mask, Connectivity::Four);
-    let mut out = inside.to_vec();
-    for n in 1..=labels.largest() {
-        let mut reached = vec![false; inside.len()];
-        let mut open: Vec<usize> = (0..inside.len())
-            .filter(|i| i % width == 0 || i % width + 1 == width || i / width == 0 || i / width + 1 == height)
-            .collect();
+/// Background from which no way along edges of pixels leads out of one instance becomes part of it, of the first such one.
+pub(in super::super) fn without_holes(width: usize, labels: &[u32]) -> Vec<u32> {
+    let mut out = labels.to_vec();
+    for n in 1..=labels.iter().copied().max().unwrap_or(0) {
+        let mut reached = vec![false; labels.len()];
+        let edge =
+            |i: &usize| i.is_multiple_of(width) || i % width + 1 == width || *i < width || i + width >= labels.len();
+        let mut open: Vec<usize> = (0..labels.len()).filter(edge).collect();
         while let Some(i) = open.pop() {
-            if reached[i] || labels.labels()[i] == n {
-                continue;
+            if !reached[i] && labels[i] != n {
+                reached[i] = true;
+                open.extend(beside(i, width, labels.len()));
             }
-            reached[i] = true;
-            open.extend(beside(i, width, inside.len()));
         }
-        out.iter_mut().zip(&reached).zip(labels.labels()).for_each(|((o, &r), &l)| *o |= !r && l == 0);
+        out.iter_mut().zip(reached).filter(|(own, reached)| **own == 0 && !reached).for_each(|(own, _)| *own = n);
     }
     out
 }
@@ -265,13 +262,35 @@ proptest! {
             geometry: vec![noise[..pixels].iter().map(|n| n.1 as f32 / 8.0).collect()],
         };
         let inside: Vec<bool> = planes.probability.iter().map(|&p| p > 0.5).collect();
-        let inside = if fill_holes { filled(width, height, &inside) } else { inside };
         let (depth, least) = (depth as f32 / 8.0, least as f32 / 8.0);
-        let expected = numbered(&flooded(width, &inside, &planes.geometry[0], depth, least));
+        let parts = numbered(&flooded(width, &inside, &planes.geometry[0], depth, least));
+        let expected = if fill_holes { without_holes(width, &parts) } else { parts };
         let rule = ElevationRule { depth: depth.into(), min_seed: least.into(), border: 0.0, smoothing: 0.0 };
         let options = all(Separation::Elevation(rule)).with_fill_holes(fill_holes);
         prop_assert_eq!(planes.labels(&options), expected);
     }
+}
+
+/// A ring of eight instances around a ninth that touches none: what lies between them is background.
+#[test]
+fn instances_in_a_ring_of_others_are_found() {
+    let (side, radius) = (60, 8.0);
+    let centres: Vec<_> =
+        (0..9).map(|n| [10.5 + 17.5 * (n % 3) as f32 + 2.0, 10.5 + 17.5 * (n / 3) as f32 + 2.0]).collect();
+    let height = |x: usize, y: usize| {
+        let at = |n: usize| {
+            let own = if n == 4 { radius - 2.0 } else { radius + 1.0 };
+            1.0 - f32::hypot(centres[n][0] - x as f32, centres[n][1] - y as f32) / own
+        };
+        (0..9).map(at).fold(0.0, f32::max)
+    };
+    let planes = Planes::plain(side, side, height);
+    let labels = planes.labels(&rules(Separation::Elevation(DISTANCE)));
+    let found: std::collections::BTreeSet<u32> =
+        centres.iter().map(|c| labels[c[1] as usize * side + c[0] as usize]).collect();
+    assert_eq!((found.len(), labels.iter().copied().max()), (9, Some(9)), "{found:?}");
+    let [x, y] = centres[4].map(|v| v as usize);
+    assert_eq!(labels[y * side + x - 8], 0, "the ground around the ninth");
 }
 
 /// `columns` x `rows` pyramids that touch on all sides.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::infer::instances::Separation;
-use crate::infer::instances::geometry::tests::{Case, Planes, all, beside, cases, numbered, rules};
+use crate::infer::instances::geometry::tests::{Case, Planes, all, beside, cases, numbered, rules, without_holes};
 use crate::infer::{LabelMap, components};
 
 const RULE: OffsetRule = OffsetRule { votes: 20, min_cluster: 10, max_offset: 64, jumps: 3 };
@@ -93,18 +93,8 @@ fn whole(planes: &Planes, rule: &OffsetRule, fill_holes: bool) -> Vec<u32> {
             }
         }
     }
-    let separated = labels.clone();
-    for l in (1..=clusters.largest()).filter(|_| fill_holes) {
-        let mut reached = vec![false; pixels];
-        let edge = |i: &usize| i.is_multiple_of(w) || i % w + 1 == w || *i < w || i + w >= pixels;
-        let mut open: Vec<usize> = (0..pixels).filter(edge).collect();
-        while let Some(i) = open.pop() {
-            if !reached[i] && separated[i] != l {
-                reached[i] = true;
-                open.extend(beside(i, w, pixels));
-            }
-        }
-        labels.iter_mut().zip(reached).filter(|(own, reached)| **own == 0 && !reached).for_each(|(own, _)| *own = l);
+    if fill_holes {
+        labels = without_holes(w, &labels);
     }
     numbered(&labels)
 }
