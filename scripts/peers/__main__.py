@@ -2,14 +2,19 @@
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
+import time
 
 import numpy as np
 
-from engines import Missing, Ncnn, OnnxRuntime, Torch, Unet
+from engines import Jax, Missing, Ncnn, Torch, Unet
 from network import CASES, Network
+from onnx_engines import Iree, OnnxRuntime, OpenVino, WebGpu
+
+NAMES = ["onnxruntime", "onnxruntime-webgpu", "openvino", "ncnn", "ncnn-vulkan", "pytorch", "jax", "iree"]
 
 # Relative to the largest output. Beyond it two engines do not compute the same network, and their times mean nothing.
 TOLERANCE = 1e-3
@@ -19,13 +24,17 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def engines(selected, device):
-    """The available engines, and why the others are missing."""
+def engines(selected, adapters, threads):
+    """The available engines, and why the others are missing. `adapters` are the devices' names, ours first."""
     makers = {
-        "onnxruntime": OnnxRuntime,
-        "ncnn": lambda: Ncnn(False),
-        "ncnn-vulkan": lambda: Ncnn(True, device),
-        "pytorch": Torch,
+        "onnxruntime": lambda: OnnxRuntime(threads),
+        "onnxruntime-webgpu": lambda: WebGpu(threads, adapters),
+        "openvino": lambda: OpenVino(threads),
+        "ncnn": lambda: Ncnn(threads, False),
+        "ncnn-vulkan": lambda: Ncnn(threads, True, adapters[0] if adapters else ""),
+        "pytorch": lambda: Torch(threads),
+        "jax": lambda: Jax(threads),
+        "iree": lambda: Iree(threads),
     }
     there, missing = [], {}
     for name in selected:
@@ -60,6 +69,9 @@ def bench(key, ours, peers, options):
             try:
                 peer.prepare(network, folder)
                 off = difference(peer.outputs(x, folder), expected)
+                start = time.perf_counter()
+                peer.run(x)
+                seconds = time.perf_counter() - start
             except Exception as e:  # Any exception of a peer is a result about the peer.
                 case["engines"][peer.name] = {"failed": str(e) or type(e).__name__}
                 say(f"  {peer.name}: failed: {e}")
@@ -68,6 +80,10 @@ def bench(key, ours, peers, options):
             entry = case["engines"][peer.name] = {"difference": off, "rounds_ms": []}
             if not off <= TOLERANCE:
                 entry["failed"] = f"its outputs differ from ours by {off:.1e} of their scale: another network, not timed"
+                continue
+            if seconds > options.slowest:
+                entry["failed"] = f"a run takes {seconds:.0f} s: not timed in rounds (--slowest {options.slowest})"
+                entry["one_run_ms"] = seconds * 1e3
                 continue
             running.append(peer)
         case["engines"][ours.name] = {"rounds_ms": []}
@@ -90,7 +106,7 @@ def bench(key, ours, peers, options):
     return case
 
 
-def table(cases, names):
+def table(cases, names, missing):
     """Markdown: a row per case, a column per engine with its time and, except for ours, its time over ours."""
     lines = ["| network | unet ms | " + " | ".join(f"{n} ms, / unet" for n in names) + " |"]
     lines.append("|---" * (2 + len(names)) + "|")
@@ -99,9 +115,9 @@ def table(cases, names):
         for name in names:
             entry = case["engines"].get(name)
             if entry is None:
-                cells.append("missing")
+                cells.append(f"missing: {short(missing[name])}")
             elif "failed" in entry:
-                cells.append("failed")
+                cells.append(f"failed: {short(entry['failed'])}")
             else:
                 low, high = entry["ratio_of_rounds"]
                 verdict = "" if entry["ratio"] >= 1 else ", **we lose**"
@@ -110,28 +126,39 @@ def table(cases, names):
     return "\n".join(lines)
 
 
+def short(why):
+    """The beginning of a reason, for a cell."""
+    line = " ".join(why.split()).replace("|", "/")
+    return line if len(line) <= 80 else line[:77] + ".."
+
+
 def main():
-    names = ["onnxruntime", "ncnn", "ncnn-vulkan", "pytorch"]
     parser = argparse.ArgumentParser(prog="bench_peers.sh", description=__doc__)
     parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--cases", default=",".join(CASES), help=f"some of {','.join(CASES)}")
-    parser.add_argument("--peers", default=",".join(names), help=f"some of {','.join(names)}")
+    parser.add_argument("--peers", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which the engines take turns (5)")
     parser.add_argument("--runs", type=int, default=3, help="timed runs of each engine in a round (3)")
+    parser.add_argument("--threads", type=int, help="threads of every engine, llvmpipe's too (all processors)")
+    slowest = "an engine whose run takes longer is not timed in rounds, s (20)"
+    parser.add_argument("--slowest", type=float, default=20, help=slowest)
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     options = parser.parse_args()
-    for given, known in ((options.cases, CASES), (options.peers, names)):
+    for given, known in ((options.cases, CASES), (options.peers, NAMES)):
         for word in given.split(","):
             if word not in known:
                 parser.error(f"`{word}` is not one of {','.join(known)}")
-    if min(options.rounds, options.runs) < 1:
-        parser.error("--rounds and --runs must be 1 or more")
+    threads = os.cpu_count() if options.threads is None else options.threads
+    if min(options.rounds, options.runs, threads) < 1:
+        parser.error("--rounds, --runs and --threads must be 1 or more")
+    if options.threads is not None:
+        # Read by llvmpipe when it is loaded, by our program and by the engines in this process.
+        os.environ["LP_NUM_THREADS"] = str(threads)
     ours = Unet(options.program)
     try:
-        used = [a for a in json.loads(ours.call("devices", "--json"))["adapters"] if a["used"]]
-        device = used[0]["name"] if used else ""
+        adapters = sorted(json.loads(ours.call("devices", "--json"))["adapters"], key=lambda a: not a["used"])
         selected = options.peers.split(",")
-        peers, missing = engines(selected, device)
+        peers, missing = engines(selected, [a["name"] for a in adapters], threads)
         for name, why in missing.items():
             say(f"not there: {name}: {why}")
         cases = [bench(key, ours, peers, options) for key in options.cases.split(",")]
@@ -143,16 +170,20 @@ def main():
         print(f"{peer.name}: {peer.device}")
     for name, why in missing.items():
         print(f"{name}: missing: {why}")
-    print(f"\nBatch 1, f32, medians of {options.rounds} rounds of {options.runs} runs. The second number is the engine's time")
-    print("over ours, above 1 we are faster; in brackets the minimum and maximum of the rounds.\n")
-    print(table(cases, selected))
+    print(f"\nBatch 1, f32, threads: {threads}, medians of {options.rounds} rounds of {options.runs} runs. The second number is")
+    print("the engine's time over ours, above 1 we are faster; in brackets the minimum and maximum of the rounds.\n")
+    print(table(cases, selected, missing))
     for case in cases:
         for name, entry in case["engines"].items():
             if "failed" in entry:
                 print(f"{case['title']}, {name}: {entry['failed']}")
+    print("\nThe largest difference of any output from ours, relative to its scale:")
+    for peer in peers:
+        far = [c["engines"][peer.name]["difference"] for c in cases if "difference" in c["engines"][peer.name]]
+        print(f"{peer.name}: {max(far):.1e} in {len(far)} of {len(cases)} networks" if far else f"{peer.name}: not compared")
     if options.json:
         about = {p.name: p.device for p in peers}
-        document = {"unet": ours.device, "peers": about, "missing": missing, "rounds": options.rounds}
+        document = {"unet": ours.device, "peers": about, "missing": missing, "threads": threads, "rounds": options.rounds}
         with open(options.json, "w") as file:
             json.dump({**document, "runs": options.runs, "cases": cases}, file, indent=1)
             file.write("\n")
