@@ -1,76 +1,28 @@
-"""Times a training step against PyTorch's on the CPU; see ../bench_train.sh."""
+"""Times a training step against PyTorch's and JAX's on the CPU, and shows the losses; see ../bench_train.sh."""
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
+import numpy as np
+
+from engines import Missing
+from network import Network
+from train_engines import Jax, Torch
+
 WIDTH, DEPTH = 16, 4
+# Relative. Beyond it two engines do not train the same network. Later losses differ by more: Adam's first steps have the
+# same size whether a gradient is large or a rounding error.
+FIRST_LOSS, LATER_LOSSES = 1e-4, 1e-2
 
 
-def unet(torch):
-    """U-Net of width 16 with batch normalisation and same padding: the network that `unet bench --train` is run with."""
-    nn = torch.nn
-
-    def twice(i, o):
-        layers = []
-        for c in (i, o):
-            layers += [nn.Conv2d(c, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers)
-
-    class UNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            widths = [WIDTH << level for level in range(DEPTH + 1)]
-            self.down = nn.ModuleList(twice(i, o) for i, o in zip([1, *widths], widths))
-            self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
-            self.join = nn.ModuleList(twice(2 * w, w) for w in widths[:-1])
-            self.head = nn.Conv2d(WIDTH, 2, 1)
-
-        def forward(self, x):
-            skips = []
-            for level, block in enumerate(self.down):
-                x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-                skips.append(x)
-            for level in reversed(range(DEPTH)):
-                x = self.join[level](torch.cat([skips[level], self.up[level](x)], 1))
-            return self.head(x)
-
-    return UNet()
-
-
-class Torch:
-    """PyTorch, eager; `channels_last` is the memory order in which its CPU convolutions are fastest."""
-
-    def __init__(self, torch, batch, size, channels_last):
-        self.torch, self.name = torch, "pytorch channels_last" if channels_last else "pytorch"
-        order = torch.channels_last if channels_last else torch.contiguous_format
-        torch.manual_seed(0)
-        self.network = unet(torch).to(memory_format=order)
-        self.x = torch.randn(batch, 1, size, size).to(memory_format=order)
-        self.target = torch.randint(0, 2, (batch, size, size))
-        self.weight = torch.ones(batch, size, size)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), 1e-3)
-        self.parameters = sum(p.numel() for p in self.network.parameters())
-
-    def step(self):
-        loss = self.torch.nn.functional.cross_entropy(self.network(self.x), self.target, reduction="none")
-        loss = (loss * self.weight).mean()
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return loss.item()
-
-    def times(self, steps):
-        self.step()
-        times = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            self.step()
-            times.append((time.perf_counter() - start) * 1e3)
-        return times
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 class Unet:
@@ -80,16 +32,81 @@ class Unet:
 
     def __init__(self, program, batch, size):
         options = ["--arch", "unet", "--set", f"width={WIDTH}", "--set", f"depth={DEPTH}", "--set", "padding=same"]
-        self.command = [program, "bench", "--train", *options, "--in-channels", "1", "--out-channels", "2"]
-        self.command += ["--size", f"{size}x{size}", "--batch", str(batch), "--json", "--quiet"]
+        self.program, self.command = program, [program, "bench", "--train", *options, "--in-channels", "1"]
+        self.command += ["--out-channels", "2", "--size", f"{size}x{size}", "--batch", str(batch), "--json", "--quiet"]
 
     def times(self, steps):
-        done = subprocess.run([*self.command, "--repeat", str(steps)], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        report = json.loads(done.stdout)
+        report = json.loads(call(*self.command, "--repeat", str(steps)))
         self.device, self.parameters = report["adapter"], report["parameters"]
         return report["steps_ms"]
+
+    def losses(self, network, x, target, steps):
+        """The losses of `unet train` from these parameters, each step on all of these images."""
+        with tempfile.TemporaryDirectory(prefix="bench_train.") as folder:
+            data, start, config, run = (os.path.join(folder, n) for n in ("data", "init.safetensors", "config.toml", "run"))
+            network.save(start)
+            for name, arrays in (("images", x[:, 0]), ("masks", target)):
+                os.makedirs(os.path.join(data, name))
+                for i, array in enumerate(arrays):
+                    np.save(os.path.join(data, name, f"{i}.npy"), array)
+            with open(config, "w") as file:
+                file.write(settings(data, network.config, len(x), x.shape[-1], steps))
+            call(self.program, "train", "--config", config, "--init", start, "--out", run, "--quiet")
+            with open(os.path.join(run, "metrics.jsonl")) as file:
+                rows = [json.loads(line) for line in file]
+        return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+def call(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:2])}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def settings(data, config, batch, size, steps):
+    """A configuration of `unet train` without anything random: a batch has every image once, each as large as a crop."""
+    tables = {
+        None: {"arch": "unet", "steps": steps, "eval_every": steps, "batch": batch, "crop": size, "clip": 0.0, "warmup": 0},
+        "data": {"folder": data, "validation_folder": data, "separate_touching": False},
+        "data.normalisation": {"kind": "none"},
+        "config": config,
+        "loss": {"name": "weighted_ce"},
+        "weight_map": {"w0": 0.0, "class_weights": "none"},
+        "optimiser": {"kind": "adam", "lr": 1e-3},
+        "schedule": {"kind": "constant"},
+        "augment": {"flips": False, "turns": False},
+    }
+    lines = []
+    for name, values in tables.items():
+        # JSON's strings, numbers and booleans are TOML's.
+        lines += ([f"[{name}]"] if name else []) + [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def times(engine, steps):
+    """Times of the steps after one that does not count."""
+    engine.step()
+    result = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        engine.step()
+        result.append((time.perf_counter() - start) * 1e3)
+    return result
+
+
+def compare(ours, others):
+    """A table of the losses, and what of them is too far from ours."""
+    lines = ["| step | unet | " + " | ".join(others) + " |", "|---" * (2 + len(others)) + "|"]
+    for i, loss in enumerate(ours):
+        lines.append(f"| {i + 1} | {loss:.6f} | " + " | ".join(f"{theirs[i]:.6f}" for theirs in others.values()) + " |")
+    wrong = []
+    for name, theirs in others.items():
+        off = [abs(b - a) / abs(a) for a, b in zip(ours, theirs)]
+        lines.append(f"\n{name}: the first loss differs from ours by {off[0]:.1e}, any by at most {max(off):.1e}, relative")
+        if not (off[0] <= FIRST_LOSS and all(o <= LATER_LOSSES for o in off)):
+            wrong.append(f"{name} trains another network: limits {FIRST_LOSS:g} and {LATER_LOSSES:g}")
+    return "\n".join(lines), wrong
 
 
 def main():
@@ -99,30 +116,58 @@ def main():
     parser.add_argument("--size", type=int, default=256, help="rows and columns of a crop (256)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which the engines take turns (5)")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each engine in a round (5)")
+    parser.add_argument("--losses", type=int, default=10, help="steps whose losses are compared first (10)")
+    parser.add_argument("--threads", type=int, help="threads of every engine, llvmpipe's too (all processors)")
     options = parser.parse_args()
-    try:
-        import torch
-    except ImportError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+    threads = os.cpu_count() if options.threads is None else options.threads
+    if min(options.batch, options.size, options.rounds, options.steps, options.losses, threads) < 1:
+        parser.error("all numbers must be 1 or more")
+    if options.threads is not None:
+        os.environ["LP_NUM_THREADS"] = str(threads)
+    config = {"width": WIDTH, "depth": DEPTH, "padding": "same", "in_channels": 1, "out_channels": 2}
+    network = Network("unet", config, (options.size, options.size))
+    random, shape = np.random.default_rng(2), (options.batch, options.size, options.size)
+    x = random.normal(size=shape).astype(np.float32)[:, None]
+    # With half of the pixels in each class gradients are largest.
+    target = random.integers(0, 2, shape).astype(np.uint8)
     ours = Unet(options.program, options.batch, options.size)
-    engines = [ours, *(Torch(torch, options.batch, options.size, last) for last in (False, True))]
-    rounds = {engine.name: [] for engine in engines}
-    for round in range(options.rounds):
-        # Rotate the order, so that no engine always runs on a machine that another has just heated.
-        for engine in engines[round % 3 :] + engines[: round % 3]:
-            rounds[engine.name].append(statistics.median(engine.times(options.steps)))
-            print(f"round {round + 1}: {engine.name} {rounds[engine.name][-1]:.0f} ms", file=sys.stderr, flush=True)
-    if any(e.parameters != ours.parameters for e in engines):
-        print(f"error: different networks: {[(e.name, e.parameters) for e in engines]} parameters", file=sys.stderr)
+    makers = {"pytorch": Torch, "pytorch channels_last": lambda *a: Torch(*a, channels_last=True), "jax": Jax}
+    engines, missing = [], {}
+    for name, make in makers.items():
+        try:
+            engines.append(make(threads, network, x, target))
+        except Missing as e:
+            missing[name] = str(e)
+            say(f"not there: {name}: {e}")
+    try:
+        say(f"losses of {options.losses} steps")
+        losses = ours.losses(network, x, target, options.losses)
+        table, wrong = compare(losses, {e.name: [e.step() for _ in range(options.losses)] for e in engines})
+        running, rounds = [ours, *engines], {engine.name: [] for engine in [ours, *engines]}
+        for round in range(options.rounds):
+            # Rotate the order, so that no engine always runs on a machine that another has just heated.
+            at = round % len(running)
+            for engine in running[at:] + running[:at]:
+                measured = ours.times(options.steps) if engine is ours else times(engine, options.steps)
+                rounds[engine.name].append(statistics.median(measured))
+                say(f"round {round + 1}: {engine.name} {rounds[engine.name][-1]:.0f} ms")
+    except (RuntimeError, OSError) as e:
+        say(f"error: {e}")
         return 1
-    print(f"unet on {ours.device}; torch {torch.__version__}, CPU, {torch.get_num_threads()} threads")
+    wrong += [f"{e.name} has {e.parameters} parameters, ours {ours.parameters}" for e in engines if e.parameters != ours.parameters]
+    print("; ".join(dict.fromkeys([f"unet on {ours.device}", *(e.device for e in engines)])))
+    for name, why in missing.items():
+        print(f"{name}: missing: {why}")
     print(f"A training step of U-Net of width {WIDTH}, {ours.parameters} parameters, {options.size}x{options.size}, batch {options.batch}, Adam\n")
-    print("| engine | ms per step, median | min | over ours |\n|---|---|---|---|")
-    median = {name: statistics.median(times) for name, times in rounds.items()}
-    for name, times in rounds.items():
-        print(f"| {name} | {median[name]:.0f} | {min(times):.0f} | {median[name] / median['unet']:.2f} |")
-    return 0
+    print("| engine | ms per step, median | min | over ours (rounds) |\n|---|---|---|---|")
+    for name, measured in rounds.items():
+        pairs = [theirs / mine for theirs, mine in zip(measured, rounds["unet"])]
+        ratio = statistics.median(measured) / statistics.median(rounds["unet"])
+        print(f"| {name} | {statistics.median(measured):.0f} | {min(measured):.0f} | {ratio:.2f} ({min(pairs):.2f} to {max(pairs):.2f}) |")
+    print(f"\nLosses of the same steps, from the same weights on the same images (ours by `unet train`):\n\n{table}")
+    for what in wrong:
+        say(f"error: {what}")
+    return 1 if wrong else 0
 
 
 sys.exit(main())
