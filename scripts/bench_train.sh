@@ -7,6 +7,6 @@
 # Installs what scripts/bench_peers.sh installs; VENV=DIR and UNET=PROGRAM have the same meaning.
 set -eu
 cd "$(dirname "$0")/.."
-case " $* " in *" --help "* | *" -h "*) PYTHONDONTWRITEBYTECODE=1 exec python3 scripts/peers/train.py --program unet --help ;; esac
+case " $* " in *" --help "* | *" -h "*) PYTHONDONTWRITEBYTECODE=1 exec python3 scripts/peers train --program unet --help ;; esac
 . scripts/peers/setup.sh
-PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" scripts/peers/train.py --program "$UNET" "$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" scripts/peers train --program "$UNET" "$@"

@@ -32,7 +32,7 @@ else
     have openvino || install openvino || true
     have ncnn || install ncnn || true
     have jax || install jax || true
-    have iree.compiler || install iree-base-compiler iree-base-runtime || true
+    have iree.compiler,iree.runtime || install iree-base-compiler iree-base-runtime || true
     have torch || install torch --index-url https://download.pytorch.org/whl/cpu || install torch || true
 fi
 

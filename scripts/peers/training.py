@@ -1,6 +1,5 @@
-"""Times a training step against PyTorch's and JAX's on the CPU, and shows the losses; see ../bench_train.sh."""
+"""Times a training step of ours and of other engines, and compares the losses."""
 
-import argparse
 import json
 import os
 import statistics
@@ -109,21 +108,7 @@ def compare(ours, others):
     return "\n".join(lines), wrong
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="bench_train.sh", description=__doc__)
-    parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--batch", type=int, default=2, help="crops per step (2)")
-    parser.add_argument("--size", type=int, default=256, help="rows and columns of a crop (256)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the engines take turns (5)")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each engine in a round (5)")
-    parser.add_argument("--losses", type=int, default=10, help="steps whose losses are compared first (10)")
-    parser.add_argument("--threads", type=int, help="threads of every engine, llvmpipe's too (all processors)")
-    options = parser.parse_args()
-    threads = os.cpu_count() if options.threads is None else options.threads
-    if min(options.batch, options.size, options.rounds, options.steps, options.losses, threads) < 1:
-        parser.error("all numbers must be 1 or more")
-    if options.threads is not None:
-        os.environ["LP_NUM_THREADS"] = str(threads)
+def main(options, threads):
     config = {"width": WIDTH, "depth": DEPTH, "padding": "same", "in_channels": 1, "out_channels": 2}
     network = Network("unet", config, (options.size, options.size))
     random, shape = np.random.default_rng(2), (options.batch, options.size, options.size)
@@ -169,5 +154,3 @@ def main():
         say(f"error: {what}")
     return 1 if wrong else 0
 
-
-sys.exit(main())
