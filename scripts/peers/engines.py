@@ -1,5 +1,8 @@
-"""The engines to time: each can `prepare` a network, `run` it once, and return its outputs as arrays."""
+"""The engines to time: each can `prepare` a network, `run` it once, and return its outputs as arrays.
 
+onnx_engines.py has those that read ONNX."""
+
+import importlib
 import json
 import os
 import re
@@ -8,9 +11,23 @@ import time
 
 import numpy as np
 
+from formats import write_ncnn
+
 
 class Missing(Exception):
     """An engine that cannot take part, and why."""
+
+
+def require(name):
+    """The Python package `name`."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise Missing(str(e)) from e
+
+
+def on_cpu(name, version, threads):
+    return f"{name} {version}, CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 class Unet:
@@ -68,93 +85,13 @@ class InProcess:
         return self.run(x)
 
 
-class OnnxRuntime(InProcess):
-    """ONNX Runtime's CPU provider, all of its optimisations."""
-
-    name = "onnxruntime"
-
-    def __init__(self):
-        try:
-            import onnx
-            import onnxruntime
-        except ImportError as e:
-            raise Missing(str(e)) from e
-        self.onnx, self.runtime = onnx, onnxruntime
-        self.device = f"onnxruntime {onnxruntime.__version__}, CPU, {os.cpu_count()} threads"
-
-    def prepare(self, network, folder):
-        model = onnx_model(self.onnx, network)
-        path = os.path.join(folder, "model.onnx")
-        self.onnx.save(model, path)
-        options = self.runtime.SessionOptions()
-        options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.session = self.runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.names = list(network.outputs)
-
-    def run(self, x):
-        return {n: y[0] for n, y in zip(self.names, self.session.run(self.names, {"input": x[None]}))}
-
-
-def onnx_model(onnx, network):
-    """The network as ONNX, opset 13; batch normalisation is folded, ReLU is a separate node."""
-    h, nodes, initialisers, aliases = onnx.helper, [], [], {}
-
-    def constant(name, values):
-        initialisers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def node(op, layer, inputs, output=None, **attrs):
-        nodes.append(h.make_node(op, inputs, [output or layer.name], name=output or layer.name, **attrs))
-
-    for l in network.layers:
-        x, a = l.inputs, l.attrs
-        if l.kind == "conv":
-            inputs = [x[0], constant(f"{l.name}.weight", l.weight), constant(f"{l.name}.bias", l.bias)]
-            k, before = [a["kernel"]] * 2, f"{l.name}.before_relu" if a["relu"] else None
-            node("Conv", l, inputs, before, kernel_shape=k, pads=[a["pad"]] * 4)
-            if before:
-                node("Relu", l, [before])
-        elif l.kind == "up":
-            inputs = [x[0], constant(f"{l.name}.weight", l.weight), constant(f"{l.name}.bias", l.bias)]
-            node("ConvTranspose", l, inputs, kernel_shape=[2, 2], strides=[2, 2])
-        elif l.kind == "pool":
-            node("MaxPool", l, x, kernel_shape=[a["k"]] * 2, strides=[a["k"]] * 2)
-        elif l.kind == "resize":
-            scales = constant(f"{l.name}.scales", np.array([1, 1, a["factor"], a["factor"]], np.float32))
-            mode = "align_corners" if a["align"] else "half_pixel"
-            node("Resize", l, [x[0], "", scales], mode="linear", coordinate_transformation_mode=mode)
-        elif l.kind == "crop":
-            start = np.array([a["top"], a["left"]], np.int64)
-            names = [("starts", start), ("ends", start + np.array(l.shape[1:], np.int64)), ("axes", np.array([2, 3], np.int64))]
-            node("Slice", l, [x[0], *(constant(f"{l.name}.{n}", v) for n, v in names)])
-        elif l.kind == "concat":
-            node("Concat", l, x, axis=1)
-        elif l.kind == "sigmoid":
-            node("Sigmoid", l, x)
-        elif l.kind == "mean":
-            node("Mean", l, x)
-    for name, value in network.outputs.items():
-        if name != value:
-            nodes.append(h.make_node("Identity", [value], [name], name=f"output {name}"))
-    tensor = lambda name, shape: h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, *shape])
-    outputs = [tensor(name, network.shapes[value]) for name, value in network.outputs.items()]
-    graph = h.make_graph(nodes, network.arch, [tensor("input", network.input)], outputs, initialisers)
-    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], producer_name="unet bench_peers")
-    model.ir_version = 8
-    onnx.checker.check_model(model)
-    return model
-
-
 class Ncnn(InProcess):
     """ncnn: on the CPU, or through Vulkan on the device that our engine uses."""
 
-    def __init__(self, vulkan, adapter=""):
-        try:
-            import ncnn
-        except ImportError as e:
-            raise Missing(str(e)) from e
-        self.ncnn, self.vulkan, self.name = ncnn, vulkan, "ncnn-vulkan" if vulkan else "ncnn"
-        self.device = f"ncnn {ncnn.__version__}, CPU, {os.cpu_count()} threads"
+    def __init__(self, threads, vulkan, adapter=""):
+        ncnn = require("ncnn")
+        self.ncnn, self.threads, self.vulkan, self.name = ncnn, threads, vulkan, "ncnn-vulkan" if vulkan else "ncnn"
+        self.device = on_cpu("ncnn", ncnn.__version__, threads)
         if vulkan:
             if not hasattr(ncnn, "get_gpu_count"):
                 raise Missing("this ncnn is built without Vulkan")
@@ -172,7 +109,7 @@ class Ncnn(InProcess):
         write_ncnn(network, base)
         net = self.ncnn.Net()
         net.opt.use_vulkan_compute = self.vulkan
-        net.opt.num_threads = os.cpu_count()
+        net.opt.num_threads = self.threads
         # f32, as the other engines.
         for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
             setattr(net.opt, option, False)
@@ -194,80 +131,15 @@ class Ncnn(InProcess):
         return outputs
 
 
-def write_ncnn(network, base):
-    """Writes `base`.param and `base`.bin. A blob has one reader, so those with several go through a Split."""
-    readers = {}
-    for l in network.layers:
-        for x in l.inputs:
-            readers.setdefault(x, []).append(None)
-    for value in network.outputs.values():
-        readers.setdefault(value, []).append(None)
-    lines, blobs, taken = [], 0, {}
-
-    def emit(kind, name, inputs, outputs, *params):
-        nonlocal blobs
-        blobs += len(outputs)
-        lines.append(" ".join([kind, name, str(len(inputs)), str(len(outputs)), *inputs, *outputs, *params]))
-
-    def split(name):
-        n = len(readers.get(name, []))
-        if n > 1:
-            emit("Split", f"{name}.split", [name], [f"{name}#{i}" for i in range(n)])
-
-    def read(name):
-        taken[name] = taken.get(name, -1) + 1
-        return f"{name}#{taken[name]}" if len(readers[name]) > 1 else name
-
-    c, h, w = network.input
-    emit("Input", "input", [], ["input"], f"0={w}", f"1={h}", f"2={c}")
-    split("input")
-    with open(base + ".bin", "wb") as file:
-        for l in network.layers:
-            a, inputs = l.attrs, [read(x) for x in l.inputs]
-            put = lambda kind, *params: emit(kind, l.name, inputs, [l.name], *params)
-            if l.kind == "conv":
-                relu = ["9=1"] if a["relu"] else []
-                size = [f"0={l.shape[0]}", f"1={a['kernel']}", f"4={a['pad']}", "5=1", f"6={l.weight.size}"]
-                put("Convolution", *size, *relu)
-            elif l.kind == "up":
-                put("Deconvolution", f"0={l.shape[0]}", "1=2", "3=2", "5=1", f"6={l.weight.size}")
-            elif l.kind == "pool":
-                put("Pooling", "0=0", f"1={a['k']}", f"2={a['k']}", "5=1")
-            elif l.kind == "resize":
-                put("Interp", "0=2", f"1={a['factor']}.0", f"2={a['factor']}.0", f"6={int(a['align'])}")
-            elif l.kind == "crop":
-                c, h, w = l.shape
-                put("Crop", f"0={a['left']}", f"1={a['top']}", "2=0", f"3={w}", f"4={h}", f"5={c}")
-            elif l.kind == "concat":
-                put("Concat", "0=0")
-            elif l.kind == "sigmoid":
-                put("Sigmoid")
-            elif l.kind == "mean":
-                n = len(inputs)
-                put("Eltwise", "0=1", f"-23301={n}," + ",".join([f"{1 / n}"] * n))
-            if l.weight is not None:
-                # Deconvolution takes output channels first, too.
-                weight = l.weight.transpose(1, 0, 2, 3) if l.kind == "up" else l.weight
-                file.write(b"\0\0\0\0" + np.ascontiguousarray(weight, "<f4").tobytes() + l.bias.astype("<f4").tobytes())
-            split(l.name)
-        for name, value in network.outputs.items():
-            emit("Noop", f"output {name}".replace(" ", ":"), [read(value)], [f"out:{name}"])
-    with open(base + ".param", "w") as file:
-        file.write(f"7767517\n{len(lines)} {blobs}\n" + "\n".join(lines) + "\n")
-
-
 class Torch(InProcess):
     """PyTorch, eager, on the CPU, as a Python user runs it."""
 
     name = "pytorch"
 
-    def __init__(self):
-        try:
-            import torch
-        except ImportError as e:
-            raise Missing(str(e)) from e
-        self.torch = torch
-        self.device = f"torch {torch.__version__}, CPU, {torch.get_num_threads()} threads"
+    def __init__(self, threads):
+        self.torch = require("torch")
+        self.torch.set_num_threads(threads)
+        self.device = on_cpu("torch", self.torch.__version__, self.torch.get_num_threads())
 
     def prepare(self, network, folder):
         self.network = network
@@ -301,3 +173,60 @@ class Torch(InProcess):
                 y = self.torch.stack(v).mean(0)
             values[l.name] = y
         return {name: values[value][0].numpy() for name, value in self.network.outputs.items()}
+
+
+class Jax(InProcess):
+    """JAX: the whole network compiled by XLA for the CPU. Its threads are those of the variable `NPROC`."""
+
+    name = "jax"
+
+    def __init__(self, threads):
+        # XLA reads it once, when the CPU is opened.
+        os.environ["NPROC"] = str(threads)
+        self.jax = require("jax")
+        self.jax.config.update("jax_platforms", "cpu")
+        self.device = on_cpu("jax", self.jax.__version__, threads)
+
+    def prepare(self, network, folder):
+        self.network = network
+        put = lambda a: self.jax.device_put(a) if a is not None else None
+        self.weights = {l.name: (put(l.weight), put(l.bias)) for l in network.layers}
+        self.compiled = self.jax.jit(self.forward)
+
+    def run(self, x):
+        return {name: np.asarray(y) for name, y in self.compiled(self.weights, x).items()}
+
+    def forward(self, weights, x):
+        lax, jnp, values = self.jax.lax, self.jax.numpy, {"input": x[None]}
+        for l in self.network.layers:
+            a, (weight, bias), v = l.attrs, weights[l.name], [values[i] for i in l.inputs]
+            if l.kind == "conv":
+                form = ("NCHW", "OIHW", "NCHW")
+                y = lax.conv_general_dilated(v[0], weight, (1, 1), [(a["pad"],) * 2] * 2, dimension_numbers=form)
+                y = y + bias[:, None, None]
+                y = jnp.maximum(y, 0) if a["relu"] else y
+            elif l.kind == "up":
+                y = jnp.einsum("nchw,coij->nohiwj", v[0], weight).reshape(1, *l.shape) + bias[:, None, None]
+            elif l.kind == "pool":
+                k = (1, 1, a["k"], a["k"])
+                y = lax.reduce_window(v[0], -jnp.inf, lax.max, k, k, "VALID")
+            elif l.kind == "resize":
+                rows, columns = (bilinear(n, a["factor"], a["align"]) for n in v[0].shape[2:])
+                y = jnp.einsum("nchw,yh,xw->ncyx", v[0], rows, columns)
+            elif l.kind == "crop":
+                y = v[0][:, :, a["top"] :, a["left"] :][:, :, : l.shape[1], : l.shape[2]]
+            elif l.kind == "concat":
+                y = jnp.concatenate(v, 1)
+            elif l.kind == "sigmoid":
+                y = self.jax.nn.sigmoid(v[0])
+            elif l.kind == "mean":
+                y = sum(v) / len(v)
+            values[l.name] = y
+        return {name: values[value][0] for name, value in self.network.outputs.items()}
+
+
+def bilinear(n, factor, align):
+    """Bilinear interpolation of `n` samples to `n * factor` as a matrix, the form in which `jax.image.resize` computes it."""
+    out = np.arange(n * factor)
+    at = out * (n - 1) / (n * factor - 1) if align else np.clip((out + 0.5) / factor - 0.5, 0, n - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n))).astype(np.float32)

@@ -28,7 +28,11 @@ else
     have numpy || install numpy || fail "numpy is needed"
     have onnx || install onnx || true
     have onnxruntime || install onnxruntime || true
+    have onnxruntime_ep_webgpu || install onnxruntime-ep-webgpu || true
+    have openvino || install openvino || true
     have ncnn || install ncnn || true
+    have jax || install jax || true
+    have iree.compiler,iree.runtime || install iree-base-compiler iree-base-runtime || true
     have torch || install torch --index-url https://download.pytorch.org/whl/cpu || install torch || true
 fi
 
