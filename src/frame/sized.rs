@@ -135,7 +135,8 @@ fn buffer_of<'a>(bound: Bound, buffers: &'a Buffers, session: &'a Session) -> Re
 fn info(layout: &Layout, place: Placement) -> ImageInfo {
     let channels = match &layout.rule {
         Rule::Fixed(maps) => maps.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
-        Rule::Measured { .. } => vec![[0.0; 4]; layout.channels],
+        // The scale ahead of the first step that depends on the image.
+        Rule::Measured { .. } => vec![[0.0, 1.0, 0.0, 0.0]; layout.channels],
     };
     let margin = layout.margin as i64;
     ImageInfo { tile: [-margin, -margin], window: [0, 0], image: place.size, channels }
