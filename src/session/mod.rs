@@ -193,6 +193,11 @@ impl Session {
         overflow + self.weights.new_bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
+    /// Bytes of [`Self::device_bytes`] that are weights: those that it was the first to upload.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.new_bytes()
+    }
+
     /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
     fn bind_group(&self, index: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
         let s = &self.plan.dispatches[index];
