@@ -296,12 +296,17 @@ mod tests {
     use crate::image::UnetSampleType;
     use crate::model::{unet_model_close, unet_model_open};
 
-    const SIZE: [usize; 2] = [70, 50];
+    const SIZE: [usize; 2] = [83, 61];
 
-    /// The mask of a picture.
+    /// The mask of discs on a dark background.
     unsafe fn run(segmenter: *mut UnetSegmenter) -> (UnetStatus, Vec<u8>) {
         let [width, height] = SIZE;
-        let samples: Vec<u8> = (0..width * height).map(|i| if i % width / 9 % 2 == 0 { 190 } else { 20 }).collect();
+        let inside = |i: usize, [x, y, r]: [i64; 3]| {
+            (i as i64 % width as i64 - x).pow(2) + (i as i64 / width as i64 - y).pow(2) < r * r
+        };
+        let bright = |i: usize| [[20, 20, 9], [50, 22, 11], [37, 45, 8]].into_iter().any(|disc| inside(i, disc));
+        let samples: Vec<u8> =
+            (0..width * height).map(|i| if bright(i) { 190 } else { 15 + (i * 7 % 5) as u8 }).collect();
         let image = UnetImage {
             size: size_of::<UnetImage>(),
             next: null(),
@@ -355,7 +360,7 @@ mod tests {
             assert!(run(one) == expected && run(other) == expected, "lost before a call");
             assert!(first.is_lost() && !current().is_lost());
             let second = current();
-            lose_at_submission(&second, 2);
+            lose_at_submission(&second, 1);
             assert!(run(other) == expected && second.is_lost(), "lost in a call");
             assert!(run(one) == expected);
             segmenters.into_iter().for_each(|s| unet_segmenter_close(s));
