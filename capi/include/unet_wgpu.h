@@ -27,7 +27,7 @@ typedef enum {
    */
   UNET_DEVICE = 3,
   /*
-   The device is gone: open another one, with a model and a segmenter of its own.
+   The device is gone and could not be opened again; the next call tries anew.
    */
   UNET_DEVICE_LOST = 4,
   /*
@@ -241,7 +241,8 @@ extern "C" {
 
 /*
  Opens a device: "auto" (or null) for the fastest GPU, a number or part of a name as `unet devices` lists them, or "cpu" for the
- slow reference. `*device` is null where it fails.
+ slow reference. `*device` is null where it fails. If the device is lost (its driver resets it, it is unplugged), it is opened again
+ by the same choice, and what uses it goes on.
 
  # Safety
  `choice` is null or ends in a zero; `device` points to a pointer.

@@ -1,19 +1,56 @@
 //! Where to compute.
 
 use std::ffi::{CString, c_char};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use unet_wgpu::{Backend, Error, Result};
+use unet_wgpu::{Backend, Error, Gpu, Result};
 
 use crate::error::{UnetStatus, guarded, text};
 
 /// A device to compute on. Several segmenters and threads may share one.
 pub struct UnetDevice {
-    pub(crate) backend: Backend,
+    pub(crate) opened: Opened,
     name: CString,
 }
 
+/// A device that is opened again by the same choice after it was lost, for all that use it.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    choice: String,
+    backend: Arc<Mutex<Backend>>,
+}
+
+impl Opened {
+    fn new(choice: &str) -> Result<Self> {
+        Ok(Self { choice: choice.into(), backend: Arc::new(Mutex::new(Backend::open(choice)?)) })
+    }
+
+    /// The device; a new one if the last one was lost.
+    pub(crate) fn backend(&self) -> Result<Backend> {
+        // Held while opening: two threads share one device.
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        if backend.gpu().is_some_and(Gpu::is_lost) {
+            *backend = Backend::open(&self.choice)?;
+        }
+        Ok(backend.clone())
+    }
+
+    /// Opens it again after it was lost.
+    pub(crate) fn reopening(&self) -> impl FnMut() -> Result<Backend> + Send + 'static {
+        let (opened, mut wait) = (self.clone(), Duration::ZERO);
+        move || {
+            // A driver that resets the device takes a moment.
+            std::thread::sleep(wait);
+            wait = Duration::from_secs(2);
+            opened.backend()
+        }
+    }
+}
+
 /// Opens a device: "auto" (or null) for the fastest GPU, a number or part of a name as `unet devices` lists them, or "cpu" for the
-/// slow reference. `*device` is null where it fails.
+/// slow reference. `*device` is null where it fails. If the device is lost (its driver resets it, it is unplugged), it is opened again
+/// by the same choice, and what uses it goes on.
 ///
 /// # Safety
 /// `choice` is null or ends in a zero; `device` points to a pointer.
@@ -25,9 +62,9 @@ pub unsafe extern "C" fn unet_device_open(choice: *const c_char, device: *mut *m
         // SAFETY: by this function's contract.
         unsafe {
             give("device", device, || {
-                let backend = Backend::open(choice)?;
-                let name = CString::new(backend.describe()).unwrap_or_default();
-                Ok(UnetDevice { backend, name })
+                let opened = Opened::new(choice)?;
+                let name = CString::new(opened.backend()?.describe()).unwrap_or_default();
+                Ok(UnetDevice { opened, name })
             })
         }
     })

@@ -19,7 +19,7 @@ pub enum UnetStatus {
     UNET_FILE = 2,
     /// There is no such device, or it refused something.
     UNET_DEVICE = 3,
-    /// The device is gone: open another one, with a model and a segmenter of its own.
+    /// The device is gone and could not be opened again; the next call tries anew.
     UNET_DEVICE_LOST = 4,
     /// More memory is needed than there is, or than the options allow.
     UNET_LIMIT = 5,

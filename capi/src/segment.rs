@@ -157,8 +157,10 @@ pub unsafe extern "C" fn unet_segmenter_open(
     // SAFETY: by this function's contract.
     guarded(|| unsafe {
         let (device, model) = (given("device", device)?, given("model", model)?);
-        let make = || Ok(UnetSegmenter { segmenter: Segmenter::new(device.backend.clone(), model.model.clone()) });
-        give("segmenter", segmenter, make)
+        give("segmenter", segmenter, || {
+            let segmenter = Segmenter::new(device.opened.backend()?, model.model.clone());
+            Ok(UnetSegmenter { segmenter: segmenter.with_recovery(device.opened.reopening()) })
+        })
     })
 }
 
@@ -278,6 +280,91 @@ unsafe fn rows<T: Copy>(to: *mut T, stride: isize, width: usize, values: &[T]) {
         unsafe {
             let at = to.byte_offset(y as isize * stride).cast::<u8>();
             std::ptr::copy_nonoverlapping(row.as_ptr().cast::<u8>(), at, size_of_val(row));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::ptr::{null, null_mut};
+
+    use unet_wgpu::testing::lose_at_submission;
+
+    use super::*;
+    use crate::device::{unet_device_close, unet_device_open};
+    use crate::image::UnetSampleType;
+    use crate::model::{unet_model_close, unet_model_open};
+
+    const SIZE: [usize; 2] = [83, 61];
+
+    /// The mask of discs on a dark background.
+    unsafe fn run(segmenter: *mut UnetSegmenter) -> (UnetStatus, Vec<u8>) {
+        let [width, height] = SIZE;
+        let inside = |i: usize, [x, y, r]: [i64; 3]| {
+            (i as i64 % width as i64 - x).pow(2) + (i as i64 / width as i64 - y).pow(2) < r * r
+        };
+        let bright = |i: usize| [[20, 20, 9], [50, 22, 11], [37, 45, 8]].into_iter().any(|disc| inside(i, disc));
+        let samples: Vec<u8> =
+            (0..width * height).map(|i| if bright(i) { 190 } else { 15 + (i * 7 % 5) as u8 }).collect();
+        let image = UnetImage {
+            size: size_of::<UnetImage>(),
+            next: null(),
+            data: samples.as_ptr().cast(),
+            width,
+            height,
+            channels: 1,
+            sample_type: UnetSampleType::UNET_U8 as i32,
+            row_stride: 0,
+            pixel_stride: 0,
+            channel_stride: 0,
+        };
+        let mut mask = vec![9; width * height];
+        let outputs = UnetOutputs { mask: mask.as_mut_ptr(), ..UnetOutputs::absent() };
+        // SAFETY: the image and its outputs live as long as the call.
+        let status = unsafe { unet_segment(segmenter, &image, null(), &outputs, null_mut()) };
+        (status, mask)
+    }
+
+    /// Two segmenters of one device, which is lost before a call and in it: both go on, on one new device.
+    #[test]
+    fn a_lost_device_is_opened_again() {
+        let name = CString::new("nuclei").unwrap();
+        let (mut device, mut model) = (null_mut(), null_mut());
+        let mut segmenters = [null_mut(), null_mut()];
+        // SAFETY: pointers to what lives as long as the calls.
+        unsafe {
+            match unet_device_open(null(), &mut device) {
+                UnetStatus::UNET_OK => {}
+                status if std::env::var_os("UNET_REQUIRE_GPU").is_some() => panic!("{status:?}"),
+                _ => return,
+            }
+            assert_eq!(unet_model_open(name.as_ptr(), &mut model), UnetStatus::UNET_OK);
+            for segmenter in &mut segmenters {
+                assert_eq!(unet_segmenter_open(device, model, segmenter), UnetStatus::UNET_OK);
+            }
+            unet_model_close(model);
+        }
+        let current = || {
+            // SAFETY: open until the end.
+            let backend = unsafe { &*device }.opened.backend().unwrap();
+            backend.gpu().unwrap().clone()
+        };
+        let [one, other] = segmenters;
+        // SAFETY: open, and of this thread alone.
+        unsafe {
+            let expected = run(one);
+            assert!(expected.0 == UnetStatus::UNET_OK && expected.1.contains(&1), "{:?}", expected.0);
+            let first = current();
+            first.device().destroy();
+            assert!(run(one) == expected && run(other) == expected, "lost before a call");
+            assert!(first.is_lost() && !current().is_lost());
+            let second = current();
+            lose_at_submission(&second, 1);
+            assert!(run(other) == expected && second.is_lost(), "lost in a call");
+            assert!(run(one) == expected);
+            segmenters.into_iter().for_each(|s| unet_segmenter_close(s));
+            unet_device_close(device);
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use serde_json::{Value, json};
-use unet_wgpu::low_level::gpu::adapters;
+use unet_wgpu::low_level::gpu::{Gpu, adapters};
 use unet_wgpu::low_level::session::{self, Backend};
 use unet_wgpu::low_level::tensor::Precision;
 use unet_wgpu::low_level::tune;
+use unet_wgpu::testing::lose_at_submission;
 use unet_wgpu::{Error, Result};
 
 use crate::work::{self, Observer};
@@ -27,14 +29,16 @@ fn opened() -> MutexGuard<'static, Option<Open>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The device of that name in that precision, opened at the first request. Compiled pipelines and tuned choices are those of
-/// the program's cache.
+/// The device of that name in that precision, opened at the first request, and again after it was lost. Compiled pipelines and
+/// tuned choices are those of the program's cache.
 pub(crate) fn open(device: &str, precision: &str) -> Result<Backend> {
     let key = (device.to_string(), precision.to_string());
     // Held while opening: two threads share one device.
     let mut all = opened();
     let Open { backends, cache } = all.get_or_insert_default();
-    if let Some(backend) = backends.get(&key) {
+    if let Some(backend) = backends.get(&key)
+        && !backend.gpu().is_some_and(Gpu::is_lost)
+    {
         return Ok(backend.clone());
     }
     let mut backend = Backend::open(device)?.with_precision(precision.parse()?)?;
@@ -52,13 +56,27 @@ pub(crate) fn open(device: &str, precision: &str) -> Result<Backend> {
     Ok(backend)
 }
 
-/// Forgets all devices if one was lost, so that the next call opens them again.
-pub(crate) fn forget_lost(e: &Error) {
-    if matches!(e, Error::DeviceLost(_))
-        && let Some(open) = &mut *opened()
-    {
-        open.backends.clear();
+/// Opens the device again after it was lost, for all that use it: the first to notice opens it, the others get the same.
+pub(crate) fn reopening(device: String, precision: String) -> impl FnMut() -> Result<Backend> + Send + 'static {
+    let mut wait = Duration::ZERO;
+    move || {
+        // A driver that resets the device takes a moment.
+        std::thread::sleep(wait);
+        wait = Duration::from_secs(2);
+        open(&device, &precision)
     }
+}
+
+/// For tests: the device is lost with its `submission`th submission from now.
+#[pyfunction]
+pub(crate) fn lose_device(py: Python<'_>, device: String, precision: String, submission: u64) -> PyResult<()> {
+    work::run(py, Observer::None, move |_| match open(&device, &precision)? {
+        Backend::Gpu(gpu) => {
+            lose_at_submission(&gpu, submission);
+            Ok(())
+        }
+        Backend::Cpu => Err(Error::invalid("device `cpu`", "cannot be lost")),
+    })
 }
 
 /// Sets the folder of compiled pipelines and tuned choices; `None` for none. Devices opened before keep theirs.

@@ -44,8 +44,9 @@ pub(crate) fn evaluate(
             ground_truth.map(|instances| if instances { GroundTruthKind::Instances } else { GroundTruthKind::Classes });
         let data = Dataset::open_as(&folder, kind)?;
         let backend = device::open(&device, &precision)?;
-        let (device, name, classes) = (backend.describe(), model.name.clone(), model.classes());
-        let mut segmenter = unet_wgpu::Segmenter::new(backend, model);
+        let (describe, name, classes) = (backend.describe(), model.name.clone(), model.classes());
+        let segmenter = unet_wgpu::Segmenter::new(backend, model);
+        let mut segmenter = segmenter.with_recovery(device::reopening(device, precision));
         let requested = instances.as_deref().map(settings).transpose()?;
         let found = segmenter.instance_options(&requested.clone().unwrap_or_default())?;
         let read = OpenOptions { channels, fill_nan, ..OpenOptions::default() };
@@ -70,10 +71,7 @@ pub(crate) fn evaluate(
             let pixel = calibration.pixel.map(|p| [p.x, p.y].map(short));
             let segment = segment.clone().with_scale(scale.of(pixel, trained)?);
             let done = |part: f64| progress.report((i as f64 + part) / count);
-            segmenter
-                .segment(image, &segment, done)
-                .map_err(|e| Input::about(pair.image.to_str(), e))
-                .inspect_err(device::forget_lost)
+            segmenter.segment(image, &segment, done).map_err(|e| Input::about(pair.image.to_str(), e))
         })?;
         let mut document = scores.document()?;
         if requested.is_some() {
@@ -81,7 +79,7 @@ pub(crate) fn evaluate(
         }
         let notes: Vec<Value> = scores.notes.iter().map(|(note, n)| json!([text(note), n])).collect();
         document.insert("notes".into(), json!(notes));
-        document.insert("device".into(), json!(device));
+        document.insert("device".into(), json!(describe));
         document.insert("model".into(), json!(name));
         Ok(Value::Object(document).to_string())
     })

@@ -50,8 +50,9 @@ impl Segmenter {
         let (segmenter, device) = work::run(py, Observer::None, move |_| {
             let ensemble = Ensemble::new(models)?.with_tta(tta.parse()?);
             let backend = device::open(&device, &precision)?;
-            let device = backend.describe();
-            Ok((unet_wgpu::Segmenter::new(backend, ensemble), device))
+            let name = backend.describe();
+            let segmenter = unet_wgpu::Segmenter::new(backend, ensemble);
+            Ok((segmenter.with_recovery(device::reopening(device, precision)), name))
         })?;
         Ok(Self { inner: Arc::new(Mutex::new(segmenter)), device })
     }
@@ -112,7 +113,7 @@ impl Segmenter {
             let options = options.with_scale(scale.of(pixel_size.map(|size| size.map(short)), trained)?);
             let request = Request { options, instances: settings, probability };
             let result = request.run(&mut segmenter, input, |fraction| progress.report(fraction));
-            let segmented = result.map_err(|e| Input::about(path.as_deref(), e)).inspect_err(device::forget_lost)?;
+            let segmented = result.map_err(|e| Input::about(path.as_deref(), e))?;
             Ok(Segmented { pixel_size, origin, ..segmented })
         });
         // What reading raised is the reason, if anything was.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use serde_json::{Value, json};
+use unet_wgpu::low_level::session::Recovery;
 use unet_wgpu::low_level::train::{Event, Outcome};
 use unet_wgpu::{Backend, Error, TrainConfig, TrainRun};
 
@@ -59,16 +60,27 @@ pub(crate) fn train(
         // By way of a value: an error without a line of JSON that nobody wrote.
         let config: Value = serde_json::from_str(&config).map_err(wrong)?;
         let config: TrainConfig = serde_json::from_value(config).map_err(wrong)?;
-        let Backend::Gpu(gpu) = device::open(&device, "f32")? else {
+        let Backend::Gpu(mut gpu) = device::open(&device, "f32")? else {
             return Err(Error::invalid("device `cpu`", "the CPU reference is far too slow to train on; choose a GPU"));
         };
         let going = || !progress.is_cancelled();
-        let mut run = TrainRun::new_while(&gpu, config, &folder, resume, init.as_ref(), &going)?;
+        let mut recovery = Recovery::new(device::reopening(device, "f32".into()));
+        let run = loop {
+            match TrainRun::new_while(&gpu, config.clone(), &folder, resume, init.as_ref(), &going) {
+                Err(e @ Error::DeviceLost(_)) => {
+                    if let Backend::Gpu(another) = recovery.reopen(e)? {
+                        gpu = another;
+                    }
+                }
+                run => break run?,
+            }
+        };
+        let mut run = run.with_recovery(recovery);
         let outcome = run.run(|event| {
             progress.tell(&document(&event));
             Ok(going())
         });
-        let outcome = match outcome.inspect_err(device::forget_lost)? {
+        let outcome = match outcome? {
             Outcome::Finished => "finished",
             Outcome::Stopped => "stopped",
             Outcome::Interrupted => "interrupted",

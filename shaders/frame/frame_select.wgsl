@@ -1,9 +1,10 @@
 // Finds ranked values in the counts of frame_count, and interpolates between the two neighbours of each of two percentiles.
 //   stats  as in frame_count, `words` words per channel. COARSE writes 2..5, the upper halves of the ranked keys, and 6..9,
-//          their ranks among the keys of that half. Otherwise 12 and 13 become the percentiles, as the bits of floats.
+//          their ranks among the keys of that half; with AGAIN the counts by lower halves, those of other percentiles, become 0.
+//          Otherwise 12 and 13 become the percentiles, as the bits of floats.
 // Bindings: 0 params, 1 stats (read, write).
 // Dispatch: (channels, or 1 if they are pooled, 1, 1).
-// Constants: one of INTEGERS, COARSE, FINE.
+// Constants: one of INTEGERS, COARSE, FINE; with COARSE optionally AGAIN.
 #import "lib/loops"
 
 struct Params {
@@ -71,6 +72,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
+#ifdef AGAIN
+    for (var i = 0u; i < 4u * chunk; i++) {
+        stats[base + 16u + 65536u + 256u * i + lane] = 0u;
+    }
+#endif
 #ifndef COARSE
     if (lane == 0u) {
         stats[base + 12u] = bitcast<u32>(interpolate(values.x, values.y, p.between.x));

@@ -100,7 +100,7 @@ impl Eval {
         let classes = model.classes();
         let backend = common.backend()?;
         let device = backend.describe();
-        let mut segmenter = Segmenter::new(backend, model);
+        let mut segmenter = Segmenter::new(backend, model).with_recovery(common.recovery());
         let requested = self.instances.settings();
         let found = segmenter.instance_options(&requested)?;
         if self.objects != GroundTruthFiles::None {

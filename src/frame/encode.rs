@@ -5,7 +5,7 @@ mod measure;
 use super::format::{FrameInput, FrameOutput, OutputTarget, Roi};
 use super::job::{Job, texture_placement};
 use super::layout::Layout;
-use super::sized::{Buffers, Pipelines, PreparedSize, Ready};
+use super::sized::{Buffers, Pipelines, PreparedSize};
 use super::steps::Placement;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -13,7 +13,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::infer::tile::graph::INFO;
 use crate::plan::Plan;
-use crate::session::{Budget, EncodeProgress, Scratch, Session};
+use crate::session::{Budget, EncodeProgress, Recorder, Scratch, Session};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -237,12 +237,10 @@ fn record(
         session.begin_run(encoder);
     }
     let descriptor = wgpu::ComputePassDescriptor { label: Some("unet frame"), timestamp_writes: None };
-    let mut pass = encoder.begin_compute_pass(&descriptor);
-    let ready = |all: &[Ready], range: Range<usize>, pass: &mut wgpu::ComputePass| {
-        all.get(range).unwrap_or_default().iter().for_each(|r: &Ready| r.record(pass));
-    };
-    ready(&sized.before, within(0, first), &mut pass);
-    session.record(&mut pass, middle);
-    ready(&sized.after, within(last, last + sized.after.len()), &mut pass);
+    let mut recorder = Recorder::new(encoder.begin_compute_pass(&descriptor));
+    let after = within(last, last + sized.after.len());
+    for (all, part) in [(&sized.before[..], within(0, first)), (session.commands(), middle), (&sized.after, after)] {
+        recorder.record(all.get(part).unwrap_or_default());
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a prepared frame consists of, as plain data: sizes, channels, the rule, buffers.
 
 use super::format::{FrameOptions, FrameOutput, OutputPlace, OutputRequest, PixelFormat, Roi};
-use super::rules::{Rule, Statistic};
+use super::rules::{Measured, Rule, Statistic};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::infer::tile::graph::{LOGITS, MASK, PROBABILITY, TileBatch, TileRequest, tile_graph};
@@ -151,24 +151,29 @@ impl Layout {
         matches!(self.rule, Rule::Measured { pooled: true, .. })
     }
 
-    pub(super) fn statistic(&self) -> Option<Statistic> {
-        match self.rule {
-            Rule::Measured { statistic, .. } => Some(statistic),
-            Rule::Fixed(_) => None,
+    /// The steps of the normalisation that depend on the image.
+    pub(super) fn measured_steps(&self) -> &[Measured] {
+        match &self.rule {
+            Rule::Measured { steps, .. } => steps,
+            Rule::Fixed(_) => &[],
         }
+    }
+
+    fn percentiles(&self) -> bool {
+        self.measured_steps().iter().any(|s| matches!(s.statistic, Statistic::Percentiles(_)))
     }
 
     /// Whether values are counted or compared, in memory that is zero at first.
     pub(super) fn counts_values(&self) -> bool {
-        matches!(self.statistic(), Some(Statistic::Percentiles(_) | Statistic::Extremes))
+        self.measured_steps().iter().any(|s| s.statistic != Statistic::Deviation)
     }
 
     /// Words of counts and extremes per measured channel.
     pub(super) fn stats_words(&self) -> usize {
-        match self.statistic() {
-            Some(Statistic::Percentiles(_)) if self.input.sample.integers() => HEAD + self.counts(),
-            Some(Statistic::Percentiles(_)) => HEAD + 5 * HALF,
-            _ => HEAD,
+        match (self.percentiles(), self.input.sample.integers()) {
+            (true, true) => HEAD + self.counts(),
+            (true, false) => HEAD + 5 * HALF,
+            (false, _) => HEAD,
         }
     }
 

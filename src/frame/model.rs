@@ -4,7 +4,7 @@ use super::encode::Frame;
 use super::format::{FrameOptions, Roi};
 use super::job::texture_placement;
 use super::layout::{Layout, graph};
-use super::rules::Rule;
+use super::rules::ChannelRule;
 use super::sized::{Buffers, Pipelines};
 use super::steps::{Step, after, before};
 use crate::error::{Error, Result};
@@ -155,10 +155,8 @@ impl FrameModel {
         use wgpu::BufferUsages as Usage;
         let buffer =
             |label, size: u64, usage| self.gpu.buffer(label, size.max(16).next_multiple_of(16), Usage::STORAGE | usage);
-        let rules: Vec<f32> = match &layout.rule {
-            Rule::Measured { channels, .. } => channels.iter().flat_map(|r| r.words()).collect(),
-            Rule::Fixed(_) => Vec::new(),
-        };
+        let rules: Vec<f32> =
+            layout.measured_steps().iter().flat_map(|s| &s.channels).flat_map(ChannelRule::words).collect();
         let colour = |class: usize| {
             let [r, g, b] = palette(class);
             u32::from_le_bytes([r, g, b, 0])

@@ -1,11 +1,12 @@
 //! A model's normalisation as the device follows it.
 //!
-//! A rule has at most one step that depends on the image. What comes before it is affine with fixed numbers, and what comes
-//! after it too, so a channel is `gain / divisor * (x - centre) + offset` with `divisor = max(factor * spread + eps, floor)`,
-//! then clamped.
+//! All that comes before a statistic is affine, so the statistic follows from that of the pixels as they are, and all statistics
+//! are of those. A step that depends on the image makes `gain / divisor * (x - centre) + offset` of a channel, with
+//! `divisor = max(factor * spread + eps, floor)`, where `gain` and `factor` contain the scale of the steps before; only the last
+//! one has an offset, and is clamped.
 
 use crate::error::{Error, Result};
-use crate::infer::normalise::{FLOOR, constant_maps, per_channel, requested};
+use crate::infer::normalise::{FLOOR, constant_maps, per_channel};
 use crate::infer::{ChannelAffine, SourceInfo};
 use crate::weights::{Normalisation, PixelStep};
 
@@ -20,7 +21,8 @@ pub(super) enum Statistic {
     Deviation,
 }
 
-/// The rule of a channel in terms of a statistic.
+/// What a step makes of a channel, in terms of a statistic. The device multiplies `factor` and `gain` by the scale of the step
+/// that depended on the image before, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ChannelRule {
     pub factor: f64,
@@ -44,24 +46,30 @@ impl ChannelRule {
     }
 }
 
+/// A step that depends on the image, with the fixed ones around it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Measured {
+    pub statistic: Statistic,
+    pub channels: Vec<ChannelRule>,
+}
+
 /// How pixels become network input.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Rule {
     /// The same for every image.
     Fixed(Vec<ChannelAffine>),
-    /// By a statistic of each channel, or of all channels together.
-    Measured { statistic: Statistic, pooled: bool, channels: Vec<ChannelRule> },
+    /// By statistics of each channel, or of all channels together, one step after another.
+    Measured { steps: Vec<Measured>, pooled: bool },
 }
 
 impl Rule {
     /// The rule for images of these properties, with the network's channels.
     pub(super) fn of(normalisation: &Normalisation, info: SourceInfo) -> Result<Self> {
-        requested(normalisation)?;
+        normalisation.validate().map_err(|e| Error::invalid("normalisation", e))?;
         let floored = ChannelRule { floor: FLOOR, ..ChannelRule::PLAIN };
-        let all = |statistic, rule: ChannelRule| Self::Measured {
-            statistic,
-            pooled: false,
-            channels: vec![rule; info.channels],
+        let all = |statistic, rule: ChannelRule| {
+            let steps = vec![Measured { statistic, channels: vec![rule; info.channels] }];
+            Self::Measured { steps, pooled: false }
         };
         match normalisation {
             Normalisation::Percentile { low, high, clamp } => {
@@ -71,57 +79,91 @@ impl Rule {
             }
             Normalisation::MinMax => Ok(all(Statistic::Extremes, floored)),
             Normalisation::ZScore => Ok(all(Statistic::Deviation, floored)),
-            Normalisation::Steps { steps } => match steps.iter().filter(|s| s.joint().is_some()).count() {
-                0 => Ok(Self::Fixed(constant_maps(info, normalisation)?)),
-                1 => measured(steps, info.channels),
-                n => {
-                    let reason = format!("{n} steps depend on the image; a frame computes one");
-                    Err(Error::invalid("normalisation", reason))
-                }
-            },
+            Normalisation::Steps { steps } if steps.iter().any(|s| s.joint().is_some()) => {
+                measured(steps, info.channels)
+            }
             _ => Ok(Self::Fixed(constant_maps(info, normalisation)?)),
         }
     }
 }
 
-/// Steps of which one depends on the image.
+/// The fixed steps since the last one that depends on the image: `gain * x + offset`, then clamped.
+#[derive(Clone, Copy)]
+struct Since {
+    gain: f64,
+    offset: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Since {
+    const NOTHING: Self = Self { gain: 1.0, offset: 0.0, low: f64::NEG_INFINITY, high: f64::INFINITY };
+
+    fn then(self, gain: f64, offset: f64) -> Self {
+        let [a, b] = [self.low, self.high].map(|v| v * gain + offset);
+        let (low, high) = if gain < 0.0 { (b, a) } else { (a, b) };
+        Self { gain: self.gain * gain, offset: self.offset * gain + offset, low, high }
+    }
+
+    fn clamped(self, low: Option<f64>, high: Option<f64>) -> Self {
+        let within = |v: f64| v.max(low.unwrap_or(f64::NEG_INFINITY)).min(high.unwrap_or(f64::INFINITY));
+        Self { low: within(self.low), high: within(self.high), ..self }
+    }
+}
+
+/// Steps of which some depend on the image.
 fn measured(steps: &[PixelStep], channels: usize) -> Result<Rule> {
-    let (mut statistic, mut pooled) = (Statistic::Deviation, false);
-    let mut rules = Vec::with_capacity(channels);
+    let statistic = |step: &PixelStep| match *step {
+        PixelStep::Standardise { .. } => Some(Statistic::Deviation),
+        PixelStep::Range { low, high, .. } => Some(Statistic::Percentiles([low, high])),
+        PixelStep::Linear { .. } | PixelStep::Clip { .. } => None,
+    };
+    let mut all: Vec<Measured> =
+        steps.iter().filter_map(statistic).map(|statistic| Measured { statistic, channels: Vec::new() }).collect();
     for channel in 0..channels {
-        let mut rule = ChannelRule::PLAIN;
-        // The factor ahead of the statistic.
-        let mut before = 1.0;
-        let mut after = false;
+        let (mut since, mut rules) = (Since::NOTHING, Vec::with_capacity(all.len()));
         for step in steps {
             match step {
                 PixelStep::Linear { gain, offset } => {
                     let gain = per_channel("gain", gain, channel, channels)?;
-                    let offset = per_channel("offset", offset, channel, channels)?;
-                    if after {
-                        let [a, b] = [rule.low, rule.high].map(|v| v * gain + offset);
-                        (rule.low, rule.high) = if gain < 0.0 { (b, a) } else { (a, b) };
-                        (rule.gain, rule.offset) = (rule.gain * gain, rule.offset * gain + offset);
-                    } else {
-                        // A summand moves the centre as it moves the pixels.
-                        before *= gain;
-                    }
+                    since = since.then(gain, per_channel("offset", offset, channel, channels)?);
                 }
-                PixelStep::Clip { low, high } => {
-                    let within = |v: f64| v.max(low.unwrap_or(f64::NEG_INFINITY)).min(high.unwrap_or(f64::INFINITY));
-                    (rule.low, rule.high) = (within(rule.low), within(rule.high));
-                }
-                PixelStep::Standardise { eps, joint } => {
-                    (statistic, pooled, after) = (Statistic::Deviation, *joint, true);
-                    (rule.factor, rule.eps, rule.gain) = (f64::abs(before), *eps, before);
-                }
-                PixelStep::Range { low, high, eps, joint } => {
-                    (statistic, pooled, after) = (Statistic::Percentiles([*low, *high]), *joint, true);
-                    (rule.factor, rule.eps, rule.gain) = (before, *eps, before);
+                PixelStep::Clip { low, high } => since = since.clamped(*low, *high),
+                // What was added before moves the centre as it moves the pixels.
+                PixelStep::Standardise { eps, .. } | PixelStep::Range { eps, .. } => {
+                    let factor = since.gain.abs();
+                    rules.push(ChannelRule { factor, eps: *eps, gain: since.gain, ..ChannelRule::PLAIN });
+                    since = Since::NOTHING;
                 }
             }
         }
-        rules.push(rule);
+        if let Some(last) = rules.last_mut() {
+            let Since { gain, offset, low, high } = since;
+            *last = ChannelRule { gain: last.gain * gain, offset, low, high, ..*last };
+        }
+        all.iter_mut().zip(rules).for_each(|(step, rule)| step.channels.push(rule));
     }
-    Ok(Rule::Measured { statistic, pooled, channels: rules })
+    let pooled = steps.iter().any(|s| s.joint() == Some(true));
+    Ok(Rule::Measured { steps: all, pooled })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{ChannelKind, Sample};
+
+    /// Statistics that do not follow from those of the pixels are refused, as they are where models are read.
+    #[test]
+    fn statistics_that_cannot_be_had_are_refused() {
+        let std = |joint| PixelStep::Standardise { eps: 0.1, joint };
+        let clip = PixelStep::Clip { low: Some(0.0), high: None };
+        let info = SourceInfo { width: 8, height: 8, channels: 3, sample: Sample::U8, kind: ChannelKind::RGB };
+        for (steps, part) in [
+            (vec![std(false), clip, std(false)], "statistics of clipped pixels"),
+            (vec![std(false), std(true)], "of single channels and of all together"),
+        ] {
+            let e = Rule::of(&Normalisation::Steps { steps }, info).unwrap_err().to_string();
+            assert!(e.contains("normalisation") && e.contains(part), "{e}");
+        }
+    }
 }

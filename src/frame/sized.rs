@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, Pipeline};
 use crate::infer::tile::graph::{INFO, LOGITS, MASK, PROBABILITY, WINDOW};
 use crate::kernel::KernelKey;
 use crate::ops::ImageInfo;
-use crate::session::Session;
+use crate::session::{Command, Session};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -33,31 +33,14 @@ impl Buffers {
 /// Compiled kernels.
 pub(super) type Pipelines = HashMap<KernelKey, Arc<Pipeline>>;
 
-/// A dispatch with its pipeline and bind group.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pipeline: wgpu::ComputePipeline,
-    group: wgpu::BindGroup,
-    workgroups: [u32; 3],
-}
-
-impl Ready {
-    pub(super) fn record(&self, pass: &mut wgpu::ComputePass) {
-        let [x, y, z] = self.workgroups;
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.group, &[]);
-        pass.dispatch_workgroups(x, y, z);
-    }
-}
-
 /// A size of image, ready to be recorded.
 #[derive(Debug)]
 pub(super) struct PreparedSize {
     pub place: Placement,
     /// Position, size and normalisation of the image, as far as they are known: copied ahead of the statistics.
     pub info: wgpu::Buffer,
-    pub before: Vec<Ready>,
-    pub after: Vec<Ready>,
+    pub before: Vec<Command>,
+    pub after: Vec<Command>,
     bytes: u64,
 }
 
@@ -85,7 +68,7 @@ impl PreparedSize {
         let words = info(layout, place).words();
         let info = gpu.filled_buffer("frame position", bytemuck::cast_slice(&words), wgpu::BufferUsages::COPY_SRC)?;
         let mut offset = offsets.into_iter();
-        let mut ready = |step: &Step| {
+        let mut command = |step: &Step| {
             let pipeline = pipelines.get(&step.kernel);
             let pipeline = pipeline.ok_or_else(|| Error::op(step.kernel.to_string(), "is not compiled"))?;
             let size = std::num::NonZeroU64::new(step.params.len() as u64 * 4);
@@ -101,11 +84,11 @@ impl PreparedSize {
                 layout: &pipeline.layout,
                 entries: &entries,
             });
-            Ok(Ready { pipeline: pipeline.pipeline.clone(), group, workgroups: step.workgroups })
+            Ok(Command { pipeline: pipeline.clone(), group, workgroups: step.workgroups })
         };
         let [before, after] = &steps;
-        let before = before.iter().map(&mut ready).collect::<Result<_>>()?;
-        let after = after.iter().map(&mut ready).collect::<Result<_>>()?;
+        let before = before.iter().map(&mut command).collect::<Result<_>>()?;
+        let after = after.iter().map(&mut command).collect::<Result<_>>()?;
         let bytes = uniforms.size() + info.size();
         Ok(Self { place, info, before, after, bytes })
     }
@@ -135,7 +118,8 @@ fn buffer_of<'a>(bound: Bound, buffers: &'a Buffers, session: &'a Session) -> Re
 fn info(layout: &Layout, place: Placement) -> ImageInfo {
     let channels = match &layout.rule {
         Rule::Fixed(maps) => maps.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
-        Rule::Measured { .. } => vec![[0.0; 4]; layout.channels],
+        // The scale ahead of the first step that depends on the image.
+        Rule::Measured { .. } => vec![[0.0, 1.0, 0.0, 0.0]; layout.channels],
     };
     let margin = layout.margin as i64;
     ImageInfo { tile: [-margin, -margin], window: [0, 0], image: place.size, channels }

@@ -59,6 +59,7 @@ shader_struct! {
     /// Parameters of `frame_affine`.
     struct AffineParams {
         c: u32,
+        first: u32,
         stats_words: u32,
         sums_words: u32,
     }
@@ -153,7 +154,16 @@ pub(super) fn before(layout: &Layout, place: Placement) -> Vec<Step> {
         bindings: vec![Bound::Pixels, Bound::Window],
         workgroups: grid(width, height, layout.channels),
     }];
-    let Some(statistic) = layout.statistic() else { return steps };
+    steps.extend(statistics(layout, place));
+    steps
+}
+
+/// Statistics of an image, one after another, each followed by the step of the normalisation that depends on it. What an earlier
+/// step has found is not computed anew.
+fn statistics(layout: &Layout, place: Placement) -> Vec<Step> {
+    let Placement { size: [height, width], network, .. } = place;
+    let tile = layout.tile(network);
+    let (w, columns, plane) = (width as u32, tile[1] as u32, (tile[0] * tile[1]) as u32);
     let (channels, measured, pooled) = (layout.channels as u32, layout.measured() as u32, layout.pooled());
     let pixels = width * height;
     let (count, groups) = (pixels as u32, Layout::groups(pixels) as u32);
@@ -165,55 +175,75 @@ pub(super) fn before(layout: &Layout, place: Placement) -> Vec<Step> {
         bindings: vec![Bound::Window, Bound::Stats],
         workgroups: [groups, channels, 1],
     };
-    let constant = match statistic {
-        Statistic::Percentiles(q) => {
-            let places = q.map(|q| place_of(q, pixels * if pooled { layout.channels } else { 1 }));
-            let [(low, a), (high, b)] = places;
-            let (ranks, between) = ([low[0], low[1], high[0], high[1]], [a, b]);
-            let chunk = (layout.counts() / 256) as u32;
-            let selecting = |constant: &'static str| Step {
-                kernel: KernelKey::new("frame_select").flag(constant, true),
-                params: SelectParams { ranks, between, words: stats_words, chunk }.into(),
-                bindings: vec![Bound::Stats],
-                workgroups: [measured, 1, 1],
-            };
-            let passes: &[&'static str] = if sample.integers() { &["INTEGERS"] } else { &["COARSE", "FINE"] };
-            steps.extend(passes.iter().flat_map(|&pass| [counting(pass), selecting(pass)]));
-            "PERCENTILES"
-        }
-        Statistic::Extremes => {
-            steps.push(counting("EXTREMES"));
-            "EXTREMES"
-        }
-        Statistic::Deviation => {
-            let shares = if pooled { channels } else { 1 };
-            let (stride, words) = (256 * groups, sums_words);
-            let sum = SumParams { w, count, columns, plane, stride, words, pooled: if pooled { groups } else { 0 } };
-            let end = SumEndParams { words, partials: groups * shares, count: (pixels * shares as usize) as f32 };
-            for squares in [false, true] {
-                let key = |name| KernelKey::new(name).flag("SQUARES", squares);
-                steps.push(Step {
-                    kernel: key("frame_sum"),
-                    params: sum.into(),
-                    bindings: vec![Bound::Window, Bound::Sums],
-                    workgroups: [groups, channels, 1],
-                });
-                steps.push(Step {
-                    kernel: key("frame_sum_end"),
-                    params: end.into(),
-                    bindings: vec![Bound::Sums],
+    let mut steps = Vec::new();
+    // The percentiles that the counts hold, if values are counted already, and whether the moments are there.
+    let (mut found, mut moments) = (None, false);
+    for (number, step) in layout.measured_steps().iter().enumerate() {
+        let constant = match step.statistic {
+            Statistic::Percentiles(q) => {
+                let places = q.map(|q| place_of(q, pixels * if pooled { layout.channels } else { 1 }));
+                let [(low, a), (high, b)] = places;
+                let (ranks, between) = ([low[0], low[1], high[0], high[1]], [a, b]);
+                let chunk = (layout.counts() / 256) as u32;
+                let selecting = |key: KernelKey| Step {
+                    kernel: key,
+                    params: SelectParams { ranks, between, words: stats_words, chunk }.into(),
+                    bindings: vec![Bound::Stats],
                     workgroups: [measured, 1, 1],
-                });
+                };
+                let key = |pass| KernelKey::new("frame_select").flag(pass, true);
+                match (found.is_some(), layout.input.sample.integers()) {
+                    _ if found == Some(q) => {}
+                    (false, true) => steps.extend([counting("INTEGERS"), selecting(key("INTEGERS"))]),
+                    (true, true) => steps.push(selecting(key("INTEGERS"))),
+                    (again, false) => {
+                        if !again {
+                            steps.push(counting("COARSE"));
+                        }
+                        steps.push(selecting(key("COARSE").flag("AGAIN", again)));
+                        steps.extend([counting("FINE"), selecting(key("FINE"))]);
+                    }
+                }
+                found = Some(q);
+                "PERCENTILES"
             }
-            "DEVIATION"
-        }
-    };
-    steps.push(Step {
-        kernel: KernelKey::new("frame_affine").flag(constant, true),
-        params: AffineParams { c: channels, stats_words, sums_words }.into(),
-        bindings: vec![Bound::Rules, Bound::Stats, Bound::Sums, Bound::Info],
-        workgroups: [channels.div_ceil(64), 1, 1],
-    });
+            Statistic::Extremes => {
+                steps.push(counting("EXTREMES"));
+                "EXTREMES"
+            }
+            Statistic::Deviation => {
+                let shares = if pooled { channels } else { 1 };
+                let (stride, words) = (256 * groups, sums_words);
+                let sum =
+                    SumParams { w, count, columns, plane, stride, words, pooled: if pooled { groups } else { 0 } };
+                let end = SumEndParams { words, partials: groups * shares, count: (pixels * shares as usize) as f32 };
+                for squares in [false, true].into_iter().filter(|_| !moments) {
+                    let key = |name| KernelKey::new(name).flag("SQUARES", squares);
+                    steps.push(Step {
+                        kernel: key("frame_sum"),
+                        params: sum.into(),
+                        bindings: vec![Bound::Window, Bound::Sums],
+                        workgroups: [groups, channels, 1],
+                    });
+                    steps.push(Step {
+                        kernel: key("frame_sum_end"),
+                        params: end.into(),
+                        bindings: vec![Bound::Sums],
+                        workgroups: [measured, 1, 1],
+                    });
+                }
+                moments = true;
+                "DEVIATION"
+            }
+        };
+        let first = number as u32 * channels;
+        steps.push(Step {
+            kernel: KernelKey::new("frame_affine").flag(constant, true),
+            params: AffineParams { c: channels, first, stats_words, sums_words }.into(),
+            bindings: vec![Bound::Rules, Bound::Stats, Bound::Sums, Bound::Info],
+            workgroups: [channels.div_ceil(64), 1, 1],
+        });
+    }
     steps
 }
 
@@ -293,6 +323,7 @@ pub fn example_kernels() -> Vec<(KernelKey, Params, Vec<bool>)> {
         add("frame_count", &[pass], CountParams::default().into(), 1);
         add("frame_select", &[pass], SelectParams::default().into(), 0);
     }
+    add("frame_select", &["COARSE", "AGAIN"], SelectParams::default().into(), 0);
     add("frame_count", &["EXTREMES"], CountParams::default().into(), 1);
     for squares in [&[][..], &["SQUARES"]] {
         add("frame_sum", squares, SumParams::default().into(), 1);

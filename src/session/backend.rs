@@ -1,6 +1,6 @@
 //! Where a graph runs: on a GPU, or on the CPU reference.
 
-use super::Session;
+use super::{Session, WeightPool};
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -207,26 +207,29 @@ impl Backend {
             Self::Gpu(gpu) => Program::Plan(Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?),
             Self::Cpu => Program::Graph(graph.clone()),
         };
-        self.load(program, stored).await
+        self.load(program, stored, &WeightPool::default()).await
     }
 
-    /// Makes a graph ready to run that [`Self::plan`] of this backend has planned.
+    /// Makes a graph ready to run that [`Self::plan`] of this backend has planned. On a GPU its weights are in a pool of the
+    /// model on this device.
     pub async fn prepare_planned_async(
         &self,
         planned: PlannedGraph,
         stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+        pool: &WeightPool,
     ) -> Result<Executable> {
-        self.load(planned.program, stored).await
+        self.load(planned.program, stored, pool).await
     }
 
     async fn load(
         &self,
         program: Program,
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+        pool: &WeightPool,
     ) -> Result<Executable> {
         match (self, program) {
             (Self::Gpu(gpu), Program::Plan(plan)) => {
-                Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
+                Ok(Executable::Gpu(Box::new(Session::new_sharing(gpu, plan, stored, pool, None).await?)))
             }
             (Self::Cpu, Program::Graph(graph)) => {
                 // A failed allocation would abort the program.
@@ -257,6 +260,16 @@ pub struct PlannedGraph {
     /// The memory it needs on the device.
     pub memory: PlanMemory,
     program: Program,
+}
+
+impl PlannedGraph {
+    /// The plan, on a GPU.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        match &self.program {
+            Program::Plan(plan) => Some(plan),
+            Program::Graph(_) => None,
+        }
+    }
 }
 
 /// What a backend runs.
@@ -394,6 +407,14 @@ impl Executable {
     pub fn device_bytes(&self) -> u64 {
         match self {
             Self::Gpu(session) => session.device_bytes(),
+            Self::Cpu(_) => 0,
+        }
+    }
+
+    /// The same without weights.
+    pub(crate) fn bytes_without_weights(&self) -> u64 {
+        match self {
+            Self::Gpu(session) => session.device_bytes() - session.weight_bytes(),
             Self::Cpu(_) => 0,
         }
     }

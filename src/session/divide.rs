@@ -1,7 +1,7 @@
 //! What the dispatches of a plan need besides memory: parameters and pipelines. They are made anew when long dispatches are
 //! divided.
 
-use super::{Arena, Session, split};
+use super::{Arena, Command, Session, split};
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -76,7 +76,7 @@ impl Session {
             return Ok(());
         }
         let gpu = self.gpu.clone();
-        let mut pipelines = pipelines(&gpu, &plan).await?;
+        let pipelines = pipelines(&gpu, &plan).await?;
         let made = gpu.scoped_async("allocating buffers", || {
             let uniforms = uniforms(&gpu, &plan)?;
             write(&gpu, &plan, &uniforms);
@@ -87,25 +87,28 @@ impl Session {
         let mut plan = Arc::new(plan);
         let mut swap = |session: &mut Self| {
             std::mem::swap(&mut session.plan, &mut plan);
-            std::mem::swap(&mut session.pipelines, &mut pipelines);
             std::mem::swap(&mut session.uniforms, &mut uniforms);
         };
-        let groups = gpu.scoped_async("binding", || {
+        let commands = gpu.scoped_async("binding", || {
             // Only while the groups are made: this future may be dropped wherever it waits.
             swap(self);
-            let groups = self.all_bind_groups();
+            let commands = self.bound(&pipelines);
             swap(self);
-            groups
+            commands
         });
-        let groups = groups.await?;
+        let commands = commands.await?;
         swap(self);
-        (self.bind_groups, self.submissions) = (groups, submissions);
+        (self.commands, self.submissions) = (commands, submissions);
         // Sends the parameters, so that the device gives the memory of their upload back.
         gpu.wait_async(gpu.submit_named("parameters", [])).await.inspect_err(|e| self.note_loss(e))
     }
 
-    /// A bind group for every dispatch.
-    pub(super) fn all_bind_groups(&self) -> Result<Vec<wgpu::BindGroup>> {
-        (0..self.plan.dispatches.len()).map(|i| self.bind_group(i, None)).collect()
+    /// Every dispatch with its bind group.
+    pub(super) fn bound(&self, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Command>> {
+        let command = |(i, pipeline): (usize, &Arc<Pipeline>)| {
+            let (group, workgroups) = (self.bind_group(i, pipeline, None)?, self.plan.dispatches[i].workgroups);
+            Ok(Command { pipeline: pipeline.clone(), group, workgroups })
+        };
+        pipelines.iter().enumerate().map(command).collect()
     }
 }

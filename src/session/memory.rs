@@ -89,7 +89,7 @@ impl Texture {
         texture_size(bytes).ok_or_else(|| Error::op(label, format!("a texture of {bytes} bytes was planned")))
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         u64::from(self.texture.width()) * u64::from(self.texture.height()) * 16
     }
 

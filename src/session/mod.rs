@@ -2,6 +2,7 @@
 
 mod backend;
 mod budget;
+mod command;
 mod divide;
 mod matrices;
 mod memory;
@@ -18,6 +19,7 @@ mod upload;
 
 pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
 pub use budget::{Budget, EncodeProgress};
+pub(crate) use command::{Command, Recorder};
 pub(crate) use divide::Longest;
 #[cfg(not(target_arch = "wasm32"))]
 pub use matrices::with_matrices;
@@ -51,8 +53,8 @@ pub struct Session {
     uniforms: Arena,
     io: Vec<IoBuffer>,
     variables: Vec<wgpu::Buffer>,
-    pipelines: Vec<Arc<Pipeline>>,
-    bind_groups: Vec<wgpu::BindGroup>,
+    /// One for each dispatch of the plan.
+    commands: Vec<Command>,
     /// Dispatches `[start, end)` of each submission.
     submissions: Vec<Range<usize>>,
     /// Only for `f16` plans.
@@ -157,16 +159,15 @@ impl Session {
             uniforms,
             io,
             variables,
-            pipelines,
-            bind_groups: Vec::new(),
+            commands: Vec::new(),
             submissions,
             overflow,
             spare: Vec::new(),
             paced: Vec::new(),
             lost: false,
         };
-        let bound = gpu.scoped_async("binding", || session.all_bind_groups());
-        session.bind_groups = bound.await?;
+        let bound = gpu.scoped_async("binding", || session.bound(&pipelines));
+        session.commands = bound.await?;
         // Sends the uploads, so that the device gives their memory back, and finds out whether it was lost on the way.
         gpu.wait_async(gpu.submit_named("uploads", [])).await?;
         pool.add(&session.plan, &session.weights);
@@ -193,10 +194,14 @@ impl Session {
         overflow + self.weights.new_bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
+    /// Bytes of [`Self::device_bytes`] that are weights: those that it was the first to upload.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.new_bytes()
+    }
+
     /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
-    fn bind_group(&self, index: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
+    fn bind_group(&self, index: usize, pipeline: &Pipeline, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
         let s = &self.plan.dispatches[index];
-        let pipeline = &self.pipelines[index];
         if pipeline.bindings.len() != s.bindings.len() + 1 {
             let reason = format!("{} binds {} buffers", s.kernel, s.bindings.len());
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
@@ -268,12 +273,12 @@ impl Session {
         let what = format!("binding a buffer to `{name}`");
         let groups = self.gpu.scoped_async(&what, || {
             dispatches
-                .map(|(dispatch, _)| Ok((dispatch, self.bind_group(dispatch, Some(&new))?)))
+                .map(|(i, _)| Ok((i, self.bind_group(i, &self.commands[i].pipeline, Some(&new))?)))
                 .collect::<Result<Vec<_>>>()
         });
         // A failure, such as a buffer of another device, leaves the session unchanged.
         for (dispatch, group) in groups.await? {
-            self.bind_groups[dispatch] = group;
+            self.commands[dispatch].group = group;
         }
         self.io[io_binding] = new.buffer;
         Ok(())
@@ -317,18 +322,10 @@ impl Session {
         self.clear_overflow(encoder);
     }
 
-    /// Records some of a run's dispatches into a pass. Those of one run must follow each other in order, and no other run may
-    /// come between them.
-    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>, dispatches: Range<usize>) {
-        let first = dispatches.start;
-        for i in dispatches {
-            let [x, y, z] = self.plan.dispatches[i].workgroups;
-            if i == first || !Arc::ptr_eq(&self.pipelines[i], &self.pipelines[i - 1]) {
-                pass.set_pipeline(&self.pipelines[i].pipeline);
-            }
-            pass.set_bind_group(0, &self.bind_groups[i], &[]);
-            pass.dispatch_workgroups(x, y, z);
-        }
+    /// The dispatches of a run, to be recorded between others. Those of one run must follow each other in order, and no other run
+    /// may come between them.
+    pub(crate) fn commands(&self) -> &[Command] {
+        &self.commands
     }
 
     /// The buffer of an input or output, plain NCHW `f32` from its first byte unless it is the caller's.
@@ -348,9 +345,8 @@ impl Session {
         dispatches: Range<usize>,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
-        let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
-        self.record(&mut pass, dispatches);
+        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
+        Recorder::new(pass).record(&self.commands[dispatches]);
     }
 
     /// Optional: moves lazy driver compilation ahead of the first run, since some drivers compile a kernel only when it is
@@ -371,8 +367,8 @@ impl Session {
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 for &i in &first {
-                    pass.set_pipeline(&self.pipelines[i].pipeline);
-                    pass.set_bind_group(0, &self.bind_groups[i], &[]);
+                    pass.set_pipeline(&self.commands[i].pipeline.pipeline);
+                    pass.set_bind_group(0, &self.commands[i].group, &[]);
                     pass.dispatch_workgroups(1, 1, 1);
                 }
             }

@@ -36,7 +36,7 @@ impl Recovery {
     }
 
     /// Opens a device after [`Error::DeviceLost`]; returns any other error, and that one too after three devices without
-    /// progress.
+    /// progress. What is begun after that may open as many again.
     pub fn reopen(&mut self, e: Error) -> Result<Backend> {
         let (Some(open), Error::DeviceLost(lost)) = (&mut self.open, &e) else { return Err(e) };
         let open = open.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -49,6 +49,7 @@ impl Recovery {
                 Err(e) => failed = Some(e),
             }
         }
+        self.in_a_row = 0;
         let why = failed.map_or_else(String::new, |e| format!(", the last time with: {e}"));
         Err(Error::DeviceLost(format!("{lost}; it was opened {ATTEMPTS} times in a row without progress{why}")))
     }
@@ -66,10 +67,12 @@ mod tests {
     fn attempts_are_bounded_and_progress_renews_them() {
         let mut recovery = Recovery::new(|| Ok(Backend::Cpu));
         for _ in 0..2 {
+            drop(recovery.reopen(lost()).unwrap());
+            recovery.progressed();
             (0..ATTEMPTS).for_each(|_| drop(recovery.reopen(lost()).unwrap()));
             let e = recovery.reopen(lost()).unwrap_err().to_string();
             assert!(e.starts_with("the GPU device was lost: x; it was opened 3 times in a row"), "{e}");
-            recovery.progressed();
+            // The next image may be segmented again.
         }
         assert!(matches!(recovery.reopen(Error::NoAdapter), Err(Error::NoAdapter)), "no loss");
         assert!(matches!(Recovery::default().reopen(lost()), Err(Error::DeviceLost(_))), "nothing to open with");

@@ -153,7 +153,7 @@ impl Normalisation {
     }
 
     /// Checks every value.
-    fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), String> {
         // Pixels are f32, so values are checked as f32.
         let finite = |v: f64| (v as f32).is_finite();
         match self {

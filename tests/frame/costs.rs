@@ -5,12 +5,12 @@
 use super::host::{Host, blobs};
 use super::nuclei_options;
 use std::time::Instant;
-use unet_wgpu::Model;
 use unet_wgpu::frame::{Budget, FrameInput, FrameModel, FrameOutput, OutputRequest, OutputTarget, Roi};
 use unet_wgpu::low_level::graph::rewrite;
 use unet_wgpu::low_level::model::whole_graph;
 use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::low_level::session::Session;
+use unet_wgpu::{Gpu, Model};
 use wgpu::TextureFormat as F;
 
 /// The median of 41 runs, in microseconds.
@@ -81,6 +81,49 @@ fn costs() {
     let mut encoder = host.encoder();
     let progress = frame.encode_some(&mut encoder, Budget::Milliseconds(8.0)).unwrap();
     println!("in 8 ms: {progress:?}");
+}
+
+/// What recording takes, whatever the driver: on wgpu's `noop` device, nothing submitted. The least of 1000 runs, which other load
+/// disturbs little; under `valgrind --tool=callgrind` the instructions of each call.
+#[test]
+#[ignore = "a measurement"]
+fn recording() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::NOOP,
+        backend_options: wgpu::BackendOptions {
+            noop: wgpu::NoopBackendOptions { enable: true, ..Default::default() },
+            ..Default::default()
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+    let opened = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()));
+    let (device, queue) = opened.unwrap();
+    let host = Host { gpu: Gpu::from_wgpu(device, queue).unwrap() };
+    let model = Model::open("nuclei").unwrap();
+    let options = nuclei_options(256, vec![OutputRequest::texture(FrameOutput::Mask)]);
+    let mut frame = FrameModel::new(&host.gpu, model.clone()).prepare(&options).unwrap();
+    let (input, ids) = (host.texture(F::R8Unorm, 256, 256, &blobs(256, 256)), host.target(F::R8Uint, 256, 256));
+    let (targets, roi) = ([OutputTarget::texture(&ids)], Roi::of_size(256, 256));
+    let graph = whole_graph(&*model.architecture, 1, 256, 256).unwrap();
+    let plan = Plan::new(&rewrite::optimise(&graph, host.gpu.target()).unwrap(), host.gpu.target()).unwrap();
+    let counts = [frame.plans().next().unwrap().dispatches.len(), plan.dispatches.len()];
+    let session = Session::new(&host.gpu, plan, model.stored()).unwrap();
+    let least = |encode: &mut dyn FnMut(&mut wgpu::CommandEncoder)| {
+        let each = (0..1000).map(|_| {
+            let mut encoder = host.encoder();
+            let start = Instant::now();
+            encode(&mut encoder);
+            since(start)
+        });
+        each.fold(f64::INFINITY, f64::min)
+    };
+    let of_frame = least(&mut |e| frame.encode(e, FrameInput::Texture(&input), &targets, roi).unwrap());
+    let of_session = least(&mut |e| session.encode(e));
+    println!(
+        "frame, {} dispatches of the network: {of_frame:.1} us; session, {}: {of_session:.1} us",
+        counts[0], counts[1]
+    );
 }
 
 /// What planning takes, in milliseconds, the median of 5: on this device, and on one with WebGPU's default limits.

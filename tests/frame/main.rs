@@ -69,6 +69,13 @@ fn frames_share_their_weights() {
     let more = frames.weight_bytes() - bytes;
     assert!(more <= bytes / 4, "{more} more bytes than {bytes} for another size");
     drop(third);
+    // Another output ends the network in another way, which changes no weights but the last ones.
+    let bytes = frames.weight_bytes();
+    let probability = FrameOutput::Probability { class: 1, format: PlaneFormat::F32 };
+    let outputs = [FrameOutput::Mask, probability].map(OutputRequest::texture).to_vec();
+    drop(frames.prepare(&nuclei_options(128, outputs)).unwrap());
+    let more = frames.weight_bytes() - bytes;
+    assert!(more <= bytes / 100, "{more} more bytes than {bytes} for other outputs");
 }
 
 /// In a larger frame the image is mirrored further than in a frame of its own size. Only pixels whose receptive field reaches the

@@ -126,7 +126,8 @@ fn image(w: usize, h: usize, c: usize, sample: SampleFormat) -> Image {
     Image::new(w, h, c, pixels).unwrap()
 }
 
-fn rules() -> Vec<Normalisation> {
+/// Rules for images of so many channels.
+fn rules(channels: usize) -> Vec<Normalisation> {
     let linear = |gain: f64, offset: f64| PixelStep::Linear { gain: vec![gain], offset: vec![offset] };
     let clip = PixelStep::Clip { low: Some(-1.0), high: Some(1.25) };
     let mut all = vec![
@@ -139,11 +140,34 @@ fn rules() -> Vec<Normalisation> {
         Normalisation::MinMax,
         Normalisation::ZScore,
     ];
+    let steps = |steps: &[PixelStep]| Normalisation::Steps { steps: steps.to_vec() };
     for joint in [false, true] {
         let standardise = PixelStep::Standardise { eps: 0.05, joint };
         let range = PixelStep::Range { low: 3.0, high: 96.5, eps: 0.5, joint };
-        all.push(Normalisation::Steps { steps: vec![linear(0.5, 3.0), standardise, clip.clone(), linear(-2.0, 0.25)] });
-        all.push(Normalisation::Steps { steps: vec![linear(2.0, -1.0), range, linear(1.5, -0.5), clip.clone()] });
+        all.push(steps(&[linear(0.5, 3.0), standardise.clone(), clip.clone(), linear(-2.0, 0.25)]));
+        all.push(steps(&[linear(2.0, -1.0), range.clone(), linear(1.5, -0.5), clip.clone()]));
+        // Several that depend on the image, each on what the one before leaves.
+        let narrow = PixelStep::Range { low: 20.0, high: 71.5, eps: 0.25, joint };
+        let gain = if joint { vec![1.75] } else { (0..channels).map(|c| 0.5 + 0.75 * c as f64).collect() };
+        let between = PixelStep::Linear { gain, offset: vec![-3.5] };
+        all.push(steps(&[range.clone(), standardise.clone(), clip.clone(), linear(0.5, 0.25)]));
+        all.push(steps(&[
+            linear(-0.01, 2.0),
+            standardise.clone(),
+            linear(-4.0, 1.0),
+            standardise.clone(),
+            clip.clone(),
+        ]));
+        all.push(steps(&[range.clone(), between.clone(), narrow.clone(), linear(-2.0, 0.5), clip.clone()]));
+        all.push(steps(&[
+            narrow.clone(),
+            range.clone(),
+            standardise.clone(),
+            range.clone(),
+            between.clone(),
+            range.clone(),
+        ]));
+        all.push(steps(&[standardise, narrow.clone(), between, range, narrow, linear(3.0, -1.0)]));
     }
     all
 }
@@ -155,7 +179,7 @@ fn normalisation_on_the_device_equals_the_hosts() {
     for sample in [SampleFormat::U8, SampleFormat::U16, SampleFormat::F32] {
         for (w, h, c) in [(131, 67, 1), (40, 53, 3), (9, 5, 6)] {
             let image = image(w, h, c, sample);
-            for rule in rules() {
+            for rule in rules(c) {
                 let found = difference(&host, &image, &rule);
                 assert!(found <= 1e-6, "{sample:?} {w}x{h}x{c} {rule:?}: {found:e} of scale");
                 largest = largest.max(found);
@@ -169,8 +193,15 @@ fn normalisation_on_the_device_equals_the_hosts() {
 #[test]
 fn extreme_images_are_normalised_as_on_the_host() {
     let Some(host) = Host::open(true) else { return };
-    let rules =
-        [Normalisation::ZScore, Normalisation::MinMax, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: None }];
+    let range = |low, high| PixelStep::Range { low, high, eps: 1e-6, joint: false };
+    let rules = [
+        Normalisation::ZScore,
+        Normalisation::MinMax,
+        Normalisation::Percentile { low: 1.0, high: 99.8, clamp: None },
+        Normalisation::Steps {
+            steps: vec![range(1.0, 99.8), PixelStep::Standardise { eps: 1e-6, joint: false }, range(25.0, 75.0)],
+        },
+    ];
     for rule in &rules {
         for sample in [SampleFormat::U16, SampleFormat::F32] {
             let found = difference(&host, &image(1021, 997, 1, sample), rule);

@@ -95,6 +95,28 @@ fn segment_goes_on_where_it_was() {
     assert_eq!(contents(&f, "never"), [], "no half a file");
 }
 
+#[test]
+fn eval_goes_on_where_it_was() {
+    let Some(f) = folder() else { return };
+    let args =
+        ["eval", "-m", "net.safetensors", "--data", "data", "--objects", "components", "--json", "--csv", "scores.csv"];
+    let scores = |r: &Run| (r.stdout.clone(), std::fs::read(f.path("scores.csv")).unwrap());
+    let r = run(&f, &args, None);
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let expected = scores(&r);
+    for fault in ["1", "2", "4", "3,1"] {
+        std::fs::remove_file(f.path("scores.csv")).unwrap();
+        let r = run(&f, &args, Some(("UNET_LOSE_AT", fault)));
+        assert_eq!(r.code, 0, "{fault}: {}", r.stderr);
+        let reopened = r.stderr.matches("opening it again").count();
+        assert_eq!(reopened, fault.split(',').count(), "{fault}: {}", r.stderr);
+        assert!(scores(&r) == expected, "lost at {fault}: other scores");
+    }
+    let r = run(&f, &args, Some(("UNET_LOSE_AT", "1,1,1,1,1")));
+    let last = r.stderr.lines().last().unwrap();
+    assert!(r.code == 1 && last.contains("3 times in a row"), "{}", r.stderr);
+}
+
 fn results(f: &Folder, run: &str) -> Vec<Vec<u8>> {
     FILES.iter().map(|name| std::fs::read(f.path(run).join(name)).unwrap()).collect()
 }

@@ -2,9 +2,12 @@
 //! or the error says what did not fit.
 
 use crate::alive::{image, model, trainer};
+use unet_wgpu::low_level::graph::rewrite;
 use unet_wgpu::low_level::infer::SegmentOptions;
+use unet_wgpu::low_level::model::whole_graph;
+use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::testing::{allocations, fail_allocation, fail_allocations_above, gpu_or_skip};
-use unet_wgpu::{Backend, Error, Segmenter};
+use unet_wgpu::{Backend, Error, Model, Segmenter};
 
 /// The same bits for tiles of any size.
 fn exact() -> SegmentOptions {
@@ -120,4 +123,44 @@ fn a_trainer_names_what_did_not_fit() {
     }
     fail_allocation(&gpu, 0);
     trainer(&gpu).unwrap();
+}
+
+/// The weights of a segmenter are on the device once, whatever sizes and outputs are ready, and its kernels are compiled once.
+#[test]
+fn sizes_that_are_ready_share_their_weights() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let model = Model::open("nuclei").unwrap();
+    let new = || Segmenter::new(Backend::Gpu(gpu.clone()), model.clone());
+    let cases = [(64, 64), (96, 80), (128, 48)].map(|(w, h)| image(w, h));
+    let options = [false, true].map(|planes| SegmentOptions::default().with_probabilities(planes));
+    let (mut ready, mut alone, mut largest, mut results) = (new(), 0, 0, Vec::new());
+    for (image, options) in cases.iter().flat_map(|i| options.iter().map(move |o| (i, o))) {
+        let mut one = new();
+        let expected = one.segment(image, options, |_| Ok(())).unwrap();
+        alone += one.device_bytes();
+        largest = one.device_bytes().max(largest);
+        drop(one);
+        let compiled = gpu.pipelines_compiled();
+        let result = ready.segment(image, options, |_| Ok(())).unwrap();
+        assert_eq!(gpu.pipelines_compiled(), compiled, "a kernel was compiled twice");
+        assert!(result == expected);
+        results.push(result);
+    }
+    let graph = whole_graph(&*model.architecture, 1, 64, 64).unwrap();
+    let plan = Plan::new(&rewrite::optimise(&graph, gpu.target()).unwrap(), gpu.target()).unwrap();
+    let (weights, held) = (plan.memory.weights, ready.device_bytes());
+    // Another size may choose kernels with another order of weights, for a few layers.
+    println!("{alone} bytes apart, {held} together, weights {weights}");
+    assert!(weights > 20 << 20 && alone > 6 * weights, "{alone} bytes apart for weights of {weights}");
+    assert!(held < alone - 5 * weights + weights / 2, "{held} bytes together, {alone} apart, weights {weights}");
+    // Where few fit, those used longest ago go.
+    let limit = largest + weights / 8;
+    let mut narrow = new();
+    for (k, (image, options)) in cases.iter().flat_map(|i| options.iter().map(move |o| (i, o))).enumerate() {
+        let options = options.clone().with_memory(limit);
+        assert!(narrow.segment(image, &options, |_| Ok(())).unwrap() == results[k]);
+        assert!(narrow.device_bytes() <= limit, "{} bytes, the limit is {limit}", narrow.device_bytes());
+    }
+    ready.recover(Backend::Gpu(gpu.clone()));
+    assert_eq!(ready.device_bytes(), 0, "weights of the device before");
 }

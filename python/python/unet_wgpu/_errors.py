@@ -110,7 +110,7 @@ class DeviceNotFoundError(UnetError, RuntimeError):
 
 
 class DeviceError(UnetError, RuntimeError):
-    """The GPU or its driver failed. If the device was lost, the next call opens it again."""
+    """The GPU or its driver failed. A lost device is opened again by itself; if that fails, the next call tries again."""
 
 
 class LimitError(UnetError, MemoryError):

@@ -1,11 +1,12 @@
-//! The networks of a segmenter on its device: several kinds of tile stay ready, and a lost device is replaced.
+//! The networks of a segmenter on its device: several kinds of tile stay ready and share their weights, and a lost device is
+//! replaced.
 
 use super::Segmenter;
 use crate::error::{Error, Result};
 use crate::gpu::PrecisionChoice;
 use crate::infer::tiling::plan::{TileKind, TilePlan};
 use crate::infer::tiling::runner::TileRunner;
-use crate::session::{Backend, Recovery};
+use crate::session::{Backend, PlannedGraph, Recovery, WeightPool};
 use crate::tensor::Precision;
 
 /// Networks that are ready for a kind of tile.
@@ -13,24 +14,55 @@ use crate::tensor::Precision;
 struct Ready {
     kind: TileKind,
     runner: TileRunner,
-    /// Planned bytes; on the CPU they are the host's.
+    /// Planned bytes without shared weights; on the CPU they are the host's, and nothing is shared.
     planned: u64,
+}
+
+/// Planned bytes of networks, without what they share.
+fn planned(plans: &[PlannedGraph]) -> u64 {
+    plans.iter().map(|p| p.memory.total() - p.plan().map_or(0, |_| p.memory.weights)).sum()
 }
 
 /// Runners of some kinds of tile, the one used last at the end.
 #[derive(Debug, Default)]
 pub(super) struct Runners {
     ready: Vec<Ready>,
+    /// The weights of each model, which all runners share.
+    pools: Vec<WeightPool>,
 }
 
 impl Runners {
+    fn weight_bytes(&self) -> u64 {
+        self.pools.iter().map(WeightPool::device_bytes).sum()
+    }
+
     pub(super) fn device_bytes(&self) -> u64 {
-        self.ready.iter().map(|r| r.runner.device_bytes()).sum()
+        self.weight_bytes() + self.ready.iter().map(|r| r.runner.bytes_without_weights()).sum::<u64>()
     }
 
     /// Bytes of memory of all.
     fn bytes(&self) -> u64 {
-        self.ready.iter().map(|r| r.runner.device_bytes().max(r.planned)).sum()
+        self.weight_bytes() + self.ready.iter().map(|r| r.runner.bytes_without_weights().max(r.planned)).sum::<u64>()
+    }
+
+    /// Bytes that new networks need, besides the weights that are there.
+    fn needed(&self, plans: &[PlannedGraph]) -> u64 {
+        // Each model has as many.
+        let each = (plans.len() / self.pools.len().max(1)).max(1);
+        let missing =
+            |(plans, pool): (&[PlannedGraph], &WeightPool)| pool.missing(plans.iter().filter_map(PlannedGraph::plan));
+        planned(plans) + plans.chunks(each).zip(&self.pools).map(missing).sum::<u64>()
+    }
+
+    /// Frees everything.
+    fn clear(&mut self) {
+        self.ready.clear();
+        self.release();
+    }
+
+    /// Frees weights that no runner uses.
+    fn release(&self) {
+        self.pools.iter().for_each(WeightPool::release);
     }
 
     /// The runner of a kind of tile, from now on the one used last.
@@ -41,10 +73,24 @@ impl Runners {
         self.ready.last_mut().map(|r| &mut r.runner)
     }
 
-    /// Drops those that were used longest ago until all take at most `bytes`, but never the one used last if `keep_last`.
-    fn shrink(&mut self, bytes: u64, keep_last: bool) {
-        while self.ready.len() > usize::from(keep_last) && self.bytes() > bytes {
+    /// Drops those that were used longest ago until all take at most `bytes`, but never the one used last.
+    fn shrink(&mut self, bytes: u64) {
+        while self.ready.len() > 1 && self.bytes() > bytes {
             self.ready.remove(0);
+        }
+        if self.bytes() > bytes {
+            self.release();
+        }
+    }
+
+    /// The same until networks of these plans fit too. Weights without a runner are freed last, as the new networks need most of
+    /// them.
+    fn fit(&mut self, plans: &[PlannedGraph], bytes: u64) {
+        while !self.ready.is_empty() && self.bytes() + self.needed(plans) > bytes {
+            self.ready.remove(0);
+        }
+        if self.bytes() + self.needed(plans) > bytes {
+            self.release();
         }
     }
 }
@@ -61,7 +107,7 @@ impl Segmenter {
     /// Goes on with another device after [`Error::DeviceLost`], from the next image. What is on the old one is dropped.
     pub fn recover(&mut self, backend: Backend) {
         self.backend = backend;
-        self.runners.ready.clear();
+        self.runners = Runners::default();
         self.planner.forget();
     }
 
@@ -76,7 +122,7 @@ impl Segmenter {
     /// image, or nothing was ready.
     pub(super) fn make_room(&mut self, e: &Error, first: bool) {
         let held = !self.runners.ready.is_empty();
-        self.runners.ready.clear();
+        self.runners.clear();
         if first && held {
             log::info!("{e}: dropping what was ready");
             return;
@@ -90,14 +136,16 @@ impl Segmenter {
         let kind = plan.kind;
         if self.runners.find(&kind).is_some() {
             self.planner.take_planned(&kind);
-            self.runners.shrink(plan.memory, true);
+            self.runners.shrink(plan.memory);
         } else {
             let backend = self.backend_of(&kind)?;
             let plans = self.planner.plans(&backend, &kind)?;
-            let planned = plans.iter().map(|p| p.memory.total()).sum();
+            let (ensemble, pools) = (&self.planner.ensemble, &mut self.runners.pools);
+            pools.resize_with(ensemble.models().count(), WeightPool::default);
             // Old buffers are freed before new ones are allocated.
-            self.runners.shrink(plan.memory.saturating_sub(planned), false);
-            let runner = TileRunner::of_kind(&backend, &self.planner.ensemble, &kind, plans).await?;
+            self.runners.fit(&plans, plan.memory);
+            let planned = planned(&plans);
+            let runner = TileRunner::of_kind(&backend, ensemble, &kind, plans, &self.runners.pools).await?;
             self.runners.ready.push(Ready { kind, runner, planned });
         }
         self.runners.find(&kind).ok_or_else(|| Error::invalid("segmenter", "is not ready"))

@@ -13,7 +13,7 @@ use crate::infer::normalise::ChannelAffine;
 use crate::infer::orient::{Orientation, TilePlace};
 use crate::infer::tile::graph::{DECISION, GEOMETRY, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
 use crate::ops::{ImageInfo, MaskRule};
-use crate::session::{Backend, Executable, PlannedGraph};
+use crate::session::{Backend, Executable, PlannedGraph, Planning, WeightPool};
 use crate::tensor::HostTensor;
 use crate::weights::InstanceTarget;
 
@@ -77,18 +77,21 @@ impl TileRunner {
         batch: usize,
     ) -> Result<Self> {
         let batch = TileBatch { tiles: batch.max(1), shape: tile };
-        Self::load(backend, ensemble, batch, outputs, Vec::new()).await
+        let pools: Vec<WeightPool> = ensemble.models().map(|_| WeightPool::default()).collect();
+        Self::load(backend, ensemble, batch, outputs, Vec::new(), &pools).await
     }
 
-    /// Prepares a kind of tile from the plans made when checking that it fits; plans it here if there are none.
+    /// Prepares a kind of tile from the plans made when checking that it fits; plans it here if there are none. The weights
+    /// are in a pool for each model.
     pub(in crate::low_level::infer) async fn of_kind(
         backend: &Backend,
         ensemble: &Ensemble,
         kind: &TileKind,
         plans: Vec<PlannedGraph>,
+        pools: &[WeightPool],
     ) -> Result<Self> {
         let batch = TileBatch { tiles: kind.batch, shape: kind.shape };
-        Self::load(backend, ensemble, batch, kind.outputs, plans).await
+        Self::load(backend, ensemble, batch, kind.outputs, plans, pools).await
     }
 
     async fn load(
@@ -97,20 +100,25 @@ impl TileRunner {
         batch: TileBatch,
         outputs: TileOutputs,
         plans: Vec<PlannedGraph>,
+        pools: &[WeightPool],
     ) -> Result<Self> {
         let TileBatch { tiles, shape } = batch;
         let (groups, mut plans) = (ensemble.groups(shape), plans.into_iter());
         let mut rule = MaskRule::Argmax;
         let mut members = Vec::new();
-        for model in ensemble.models() {
+        for (model, pool) in ensemble.models().zip(pools) {
             let mut sessions = Vec::new();
             for group in &groups {
                 let Some(graph) = ensemble.tile_graph(model, group, batch, outputs)? else { continue };
                 rule = graph.rule;
-                sessions.push(match plans.next() {
-                    Some(plan) => backend.prepare_planned_async(plan, model.stored()).await?,
-                    None => backend.prepare_async(&graph.graph, model.stored()).await?,
-                });
+                let plan = match plans.next() {
+                    Some(plan) => plan,
+                    None => match backend.plan(&graph.graph, u64::MAX)? {
+                        Planning::Fits(plan) => *plan,
+                        Planning::Exceeds(excess) => return Err(excess.into()),
+                    },
+                };
+                sessions.push(backend.prepare_planned_async(plan, model.stored(), pool).await?);
             }
             members.push(sessions);
         }
@@ -122,6 +130,11 @@ impl TileRunner {
     /// Bytes of device memory in use.
     pub fn device_bytes(&self) -> u64 {
         self.members.iter().flatten().map(Executable::device_bytes).sum()
+    }
+
+    /// The same without weights.
+    pub(in crate::low_level::infer) fn bytes_without_weights(&self) -> u64 {
+        self.members.iter().flatten().map(Executable::bytes_without_weights).sum()
     }
 
     /// Tiles, or orientations of tiles, per run.
