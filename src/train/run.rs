@@ -2,6 +2,7 @@
 
 mod begun;
 mod evaluation;
+mod init;
 mod prepare;
 mod recover;
 mod validation_loss;
@@ -83,7 +84,7 @@ pub struct Ready {
     pub validation: DataSummary,
     /// Ground truth of the training and the validation data.
     pub ground_truth: [GroundTruthSummary; 2],
-    /// Warnings about the ground truth, for users.
+    /// Warnings for users: about the ground truth, and parameters that the model to begin with does not give.
     pub findings: Vec<String>,
     /// Crops on the device at once.
     pub crops: usize,
