@@ -64,7 +64,7 @@ pub enum Event<'a> {
         step: u64,
         /// Measures by name.
         scores: &'a [(&'static str, f64)],
-        /// Whether the score is the best so far.
+        /// Whether the network was saved as the best so far.
         best: bool,
     },
 }
@@ -137,6 +137,9 @@ struct Progress {
     plateau: Plateau,
     /// Evaluations since the best score.
     waited: u32,
+    /// Loss of the validation images at the best score, if it was computed.
+    #[serde(default)]
+    best_loss: Option<f64>,
 }
 
 /// A training run, ready to start.
