@@ -228,7 +228,7 @@ impl Segment {
         }
         let requested = self.instances.settings();
         // Instances keep a share of the memory for themselves.
-        let instances = segmenter.instance_options(&requested)?.with_memory(self.memory / 4);
+        let instances = segmenter.instance_options(&requested)?.with_memory_of(self.memory / 4, self.memory);
         let ModelMetadata { instances: own, target, scale: trained, .. } = &segmenter.model().metadata;
         // Before any work.
         self.scale.of(None, *trained).check(*trained)?;

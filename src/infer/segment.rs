@@ -353,7 +353,7 @@ impl Segmenter {
             self.planner.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
-        resized(source, resize, |s| check_rows(s, options.memory))?;
+        resized(source, resize, |s| check_rows(s, options.limit()))?;
         let input = SourceInfo { channels, ..resized(source, resize, |s| s.info()) };
         let pixels = rules.map(|rule| Ok((rule, Collector::new(input, requested(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;

@@ -261,6 +261,14 @@ fn devices_and_limits() {
         &cpu(&["--memory", "1M", "--save", "mask"]),
         &["a.png: a tile of 32x32 pixels: the network needs", "the limit is 1.0 MiB of memory"],
     );
+    // The number is the user's, where instances keep a part of it.
+    check(
+        &cpu(&["--memory", "1M", "--save", "labels"]),
+        &[
+            "a.png: a tile of 32x32 pixels: the network needs",
+            "the limit is 1.0 MiB of memory, of which 0.2 MiB are for instances",
+        ],
+    );
     if cfg!(target_os = "linux") {
         let mut command = f.command(&["segment", "a.png"]);
         let output = command.env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none").output().unwrap();
