@@ -239,17 +239,30 @@ impl Segment {
         if finds || shown {
             let own = own.as_ref();
             instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));
-        } else if asked {
-            let without = "options of single instances have no effect without --save labels, geojson, coco, rois or csv, or an overlay \
-                           of instances";
-            common.note(without);
         }
+        let located = save.iter().any(|s| s.has_coordinates());
+        let without_effect = [
+            (
+                asked && !finds && !shown,
+                "options of single instances have no effect without --save labels, geojson, coco, rois or csv, or an overlay of \
+                 instances",
+            ),
+            (
+                self.overlay.is_some() && !save.iter().any(|s| s.shows_instances()),
+                "--overlay has no effect without --save overlay",
+            ),
+            (
+                self.coordinates == Coordinates::World && !located,
+                "--coordinates world has no effect without --save geojson or csv",
+            ),
+        ];
+        without_effect.iter().filter(|(applies, _)| *applies).for_each(|(_, text)| common.note(text));
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
             instances: &instances,
             overlay: shown,
-            coordinates: self.coordinates,
+            coordinates: if located { self.coordinates } else { Coordinates::Pixel },
             memory: self.memory,
             counts_pages: self.page.is_none() && !self.read.pages_as_channels,
             level: self.level,

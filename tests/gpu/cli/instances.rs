@@ -99,6 +99,24 @@ fn the_file_says_how_and_options_replace_it() {
             .concat(),
     );
     assert!(r.code == 0 && r.stderr.contains("have no effect without --save labels"), "{}", r.stderr);
+    let overlay = |save: &str| {
+        let args = [
+            "segment",
+            "data/images/a.png",
+            "-m",
+            "m.safetensors",
+            "--overlay",
+            "instances",
+            "--save",
+            save,
+            "-o",
+            "none/",
+        ];
+        let r = f.run(&[&args[..], &CPU].concat());
+        assert_eq!(r.code, 0, "{}", r.stderr);
+        r.stderr.contains("--overlay has no effect without --save overlay")
+    };
+    assert!(overlay("labels") && overlay("mask") && !overlay("overlay"));
 }
 
 #[test]
