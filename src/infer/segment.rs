@@ -294,9 +294,19 @@ impl Segmenter {
         options: &SegmentOptions,
         fitted: Fitted,
         sinks: Vec<&'a mut dyn BandSink>,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let image = self.prepare(source, sinks, options, fitted)?;
+        self.stream_prepared(image, options, progress).await
+    }
+
+    async fn stream_prepared(
+        &mut self,
+        image: Prepared<'_>,
+        options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let mut image = [self.prepare(source, sinks, options, fitted)?];
+        let mut image = [image];
         let mut full: Option<Error> = None;
         let (run, fallback) = loop {
             let backend = self.backend_for(options);
