@@ -43,8 +43,8 @@ def counts(truth_map, found_map):
     iou = iou_table(truth, found)
     out = {"true": len(truth), "found": len(found), "tp": [], "pq": 0.0, "seg": 0.0, "i": 0, "u": 0}
     for t in THRESHOLDS:
-        # The most matches above the threshold that use each instance once, as StarDist's `matching`.
-        hit = iou > t
+        # The most matches from the threshold on that use each instance once, as StarDist's `matching`.
+        hit = iou >= t
         rows, columns = linear_sum_assignment(-(hit + iou / (2 * max(1, min(iou.shape, default=1))))) if iou.size else ([], [])
         out["tp"].append(int(hit[rows, columns].sum()) if iou.size else 0)
     out["pq"] = float(iou[iou > 0.5].sum())

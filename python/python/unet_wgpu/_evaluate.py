@@ -51,7 +51,7 @@ def evaluate(
     instances : bool, str or dict, default True
         How instances are found, as for :func:`unet_wgpu.segment`; False scores classes alone.
     iou : sequence of float, optional
-        IoU thresholds above which an instance counts as found; by default 0.5, 0.55, ..., 0.9.
+        IoU from which on an instance counts as found; by default 0.5, 0.55, ..., 0.9.
     ignore : int, optional
         Class id of pixels that do not count.
     channels, fill_nan, scale, diameter, pixel_size, memory, device, precision, progress
