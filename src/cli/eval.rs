@@ -164,7 +164,7 @@ impl Eval {
         if common.json {
             let mut document = scores.document()?;
             if self.objects != GroundTruthFiles::None {
-                document.insert("objects_by".into(), json!(found.to_string()));
+                document.insert("instances_by".into(), json!(found.to_string()));
             }
             document.insert("scale".into(), json!(range));
             document.insert("device".into(), json!(device));

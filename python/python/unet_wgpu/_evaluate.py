@@ -61,8 +61,8 @@ def evaluate(
     -------
     dict
         The document of ``unet eval --json``: ``classes`` with Dice and IoU of each, ``mean_dice``, ``mean_iou``,
-        ``pixel_error``, ``confusion``; with labels ``objects``: ``thresholds`` (a list of ``iou``, ``precision``, ``recall``,
-        ``f1``, ``ap``, ...), ``mean_ap``, ``aji``, ``pq``, ``seg``; ``pictures`` has the scores of every image.
+        ``pixel_error``, ``confusion``; with labels ``instances``: ``thresholds`` (a list of ``iou``, ``precision``, ``recall``,
+        ``f1``, ``ap``, ...), ``mean_ap``, ``aji``, ``pq``, ``seg``; ``images`` has the scores of every image.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def evaluate(
     >>> y, x = np.mgrid[:64, :64]
     >>> truth = ((x - 32) ** 2 + (y - 32) ** 2 < 100).astype(np.int32)
     >>> scores = unet_wgpu.evaluate([(np.where(truth, 3000, 200).astype(np.uint16), truth)])
-    >>> scores["objects"]["true"], scores["objects"]["predicted"], scores["mean_dice"] > 0.9
+    >>> scores["instances"]["true"], scores["instances"]["predicted"], scores["mean_dice"] > 0.9
     (1, 1, True)
     """
     options: dict[str, Any] = {
