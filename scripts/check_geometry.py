@@ -118,8 +118,8 @@ def main():
             if abs(own["f1"] - other["f1"]) > 0.003 or abs(own["mean_ap"] - other["mean_ap"]) > 0.003:
                 failed.append(f"scores by {method}")
             scores = json.loads(program(unet, "eval", "--json", "-m", model, "--data", folder / "data", *rules))
-            f1 = next(t["f1"] for t in scores["objects"]["thresholds"] if t["iou"] == 0.5)
-            print(f"  unet eval: F1 {f1:.4f}, mean AP {scores['objects']['mean_ap']:.4f}")
+            f1 = next(t["f1"] for t in scores["instances"]["thresholds"] if t["iou"] == 0.5)
+            print(f"  unet eval: F1 {f1:.4f}, mean AP {scores['instances']['mean_ap']:.4f}")
             if abs(f1 - own["f1"]) > 1e-9:
                 failed.append(f"unet eval by {method}")
             whole = None

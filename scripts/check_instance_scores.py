@@ -43,8 +43,8 @@ def counts(truth_map, found_map):
     iou = iou_table(truth, found)
     out = {"true": len(truth), "found": len(found), "tp": [], "pq": 0.0, "seg": 0.0, "i": 0, "u": 0}
     for t in THRESHOLDS:
-        # The most matches above the threshold that use each instance once, as StarDist's `matching`.
-        hit = iou > t
+        # The most matches from the threshold on that use each instance once, as StarDist's `matching`.
+        hit = iou >= t
         rows, columns = linear_sum_assignment(-(hit + iou / (2 * max(1, min(iou.shape, default=1))))) if iou.size else ([], [])
         out["tp"].append(int(hit[rows, columns].sum()) if iou.size else 0)
     out["pq"] = float(iou[iou > 0.5].sum())
@@ -126,12 +126,12 @@ def check(unet, data, model, options):
             truth = np.asarray(Image.open(next((data / "labels").glob(image.stem + ".*"))))
             rows.append(counts(truth, found))
             row, own = table[image.stem], scores([rows[-1]])
-            assert (int(row["true_objects"]), int(row["predicted_objects"])) == (rows[-1]["true"], rows[-1]["found"]), image
+            assert (int(row["true_instances"]), int(row["predicted_instances"])) == (rows[-1]["true"], rows[-1]["found"]), image
             for name, value in own.items():
                 difference = abs(float(row[name]) - value)
                 worst = max(worst, difference)
                 assert difference < 1e-9, (image, name, row[name], value)
-        own, theirs = scores(rows), document["objects"]
+        own, theirs = scores(rows), document["instances"]
         for i, t in enumerate(THRESHOLDS):
             at = theirs["thresholds"][i]
             assert at["tp"] == sum(r["tp"][i] for r in rows), t
@@ -139,7 +139,7 @@ def check(unet, data, model, options):
         worst = max([worst] + [abs(theirs[k] - own[k]) for k in ("mean_ap", "aji", "pq", "seg")])
         assert worst < 1e-9, worst
         shown = {k: round(own[k], 4) for k in ("f1@0.5", "ap@0.5", "ap@0.75", "mean_ap", "aji", "pq", "seg")}
-        print(f"{model}: {len(rows)} images, largest difference {worst:.1e}; {shown}; {document.get('objects_by')}")
+        print(f"{model}: {len(rows)} images, largest difference {worst:.1e}; {shown}; {document.get('instances_by')}")
 
 
 if __name__ == "__main__":

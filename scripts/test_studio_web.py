@@ -152,7 +152,7 @@ def equal_labels(name, image, mine, theirs, folder):
     for kind, file in (("images", image), ("labels", mine)):
         os.makedirs(os.path.join(data, kind))
         shutil.copy(file, os.path.join(data, kind, name + os.path.splitext(file)[1]))
-    found = json.loads(program("--json", "eval", "--data", data))["objects"]
+    found = json.loads(program("--json", "eval", "--data", data))["instances"]
     if not (found["thresholds"][0]["f1"] == 1 and min(found["aji"], found["seg"]) >= EQUAL):
         fail(f"{name}: labels differ from the program's: {found}")
     say(f"{name}: AJI {found['aji']:.6f} with the program's labels")

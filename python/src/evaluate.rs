@@ -75,7 +75,7 @@ pub(crate) fn evaluate(
         })?;
         let mut document = scores.document()?;
         if requested.is_some() {
-            document.insert("objects_by".into(), json!(found.to_string()));
+            document.insert("instances_by".into(), json!(found.to_string()));
         }
         let notes: Vec<Value> = scores.notes.iter().map(|(note, n)| json!([text(note), n])).collect();
         document.insert("notes".into(), json!(notes));

@@ -141,13 +141,13 @@ def test_evaluate_is_the_programs(program, tmp_path):
         np.save(tmp_path / "labels" / f"image_{i:06}.npy", labels)
     theirs = program("eval", "--data", tmp_path)
     ours = unet_wgpu.evaluate(pairs)
-    assert ours["objects"]["true"] == 12
+    assert ours["instances"]["true"] == 12
     for key in ours.keys() - {"device", "model", "notes"}:
         assert ours[key] == theirs[key], key
     of_folder = unet_wgpu.evaluate(tmp_path)
-    assert of_folder["objects"] == ours["objects"]
+    assert of_folder["instances"] == ours["instances"]
     as_masks = unet_wgpu.evaluate([(i, l > 0) for i, l in pairs], ground_truth="masks")
-    assert "objects" not in as_masks and as_masks["mean_dice"] == ours["mean_dice"]
+    assert "instances" not in as_masks and as_masks["mean_dice"] == ours["mean_dice"]
 
 
 SMALL = {"steps": 4, "eval_every": 2, "crop": 32, "batch": 2, "config": {"width": 4, "depth": 2, "padding": "same"}, "seed": 3}

@@ -59,7 +59,7 @@ pub(super) struct Eval {
     /// The class of the instances that are compared [default: every class but the background]
     #[arg(long = "object-class", value_name = "ID")]
     instance_class: Option<u32>,
-    /// IoU thresholds above which an instance counts as found [default: 0.5,0.55,..0.9]
+    /// IoU from which on an instance counts as found [default: 0.5,0.55,..0.9]
     #[arg(long, value_delimiter = ',', value_name = "T,..")]
     iou: Vec<f64>,
     #[command(flatten)]
@@ -164,7 +164,7 @@ impl Eval {
         if common.json {
             let mut document = scores.document()?;
             if self.objects != GroundTruthFiles::None {
-                document.insert("objects_by".into(), json!(found.to_string()));
+                document.insert("instances_by".into(), json!(found.to_string()));
             }
             document.insert("scale".into(), json!(range));
             document.insert("device".into(), json!(device));
@@ -208,7 +208,7 @@ fn table(e: &Evaluation) -> Result<()> {
             some => format!(" in the {some} images with labels"),
         };
         output::line(&format!("\n{actual} instances, {predicted} predicted{with}"))?;
-        output::line("IoU above  precision   recall       F1       AP      tp      fp      fn")?;
+        output::line("IoU from   precision   recall       F1       AP      tp      fp      fn")?;
         for &t in &e.thresholds {
             let m = e.matches(t);
             let shares = format!("{:9.4}{:9.4}{:9.4}{:9.4}", m.precision(), m.recall(), m.f1(), m.ap());

@@ -228,7 +228,7 @@ impl Segment {
         }
         let requested = self.instances.settings();
         // Instances keep a share of the memory for themselves.
-        let instances = segmenter.instance_options(&requested)?.with_memory(self.memory / 4);
+        let instances = segmenter.instance_options(&requested)?.with_memory_of(self.memory / 4, self.memory);
         let ModelMetadata { instances: own, target, scale: trained, .. } = &segmenter.model().metadata;
         // Before any work.
         self.scale.of(None, *trained).check(*trained)?;
@@ -239,17 +239,30 @@ impl Segment {
         if finds || shown {
             let own = own.as_ref();
             instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));
-        } else if asked {
-            let without = "options of single instances have no effect without --save labels, geojson, coco, rois or csv, or an overlay \
-                           of instances";
-            common.note(without);
         }
+        let located = save.iter().any(|s| s.has_coordinates());
+        let without_effect = [
+            (
+                asked && !finds && !shown,
+                "options of single instances have no effect without --save labels, geojson, coco, rois or csv, or an overlay of \
+                 instances",
+            ),
+            (
+                self.overlay.is_some() && !save.iter().any(|s| s.shows_instances()),
+                "--overlay has no effect without --save overlay",
+            ),
+            (
+                self.coordinates == Coordinates::World && !located,
+                "--coordinates world has no effect without --save geojson or csv",
+            ),
+        ];
+        without_effect.iter().filter(|(applies, _)| *applies).for_each(|(_, text)| common.note(text));
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
             instances: &instances,
             overlay: shown,
-            coordinates: self.coordinates,
+            coordinates: if located { self.coordinates } else { Coordinates::Pixel },
             memory: self.memory,
             counts_pages: self.page.is_none() && !self.read.pages_as_channels,
             level: self.level,

@@ -134,8 +134,8 @@ impl Work<'_> {
     ) -> Vec<(Segmented<'a>, Result<Streamed>)> {
         let Some(first) = group.first() else { return Vec::new() };
         // A quarter of the memory is for instances.
-        let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
-        let options = self.options.clone().with_memory(memory).with_scale(first.scale);
+        let reserved = if first.instances.is_some() { self.memory / 4 } else { 0 };
+        let options = self.options.clone().with_memory(self.memory).with_reserved(reserved).with_scale(first.scale);
         let (mut images, mut sinks) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         for mut opened in group {
             let own = std::mem::take(&mut opened.sinks);

@@ -152,11 +152,14 @@ impl Train {
         let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {msg} {elapsed} (about {eta} left)");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        let mut last = Vec::new();
+        let (mut last, mut findings) = (Vec::new(), Vec::new());
         let (mut mean, mut seen) = (0.0, 0u32);
         let outcome = run.run(|event| {
             match event {
-                Event::Ready(ready) => bar.suspend(|| about(common, ready, &names)),
+                Event::Ready(ready) => {
+                    findings.clone_from(&ready.findings);
+                    bar.suspend(|| about(common, ready, &names));
+                }
                 Event::Step { step, of, loss, lr } => {
                     bar.set_length(of);
                     bar.set_position(step);
@@ -191,8 +194,9 @@ impl Train {
         if common.json {
             let scores: serde_json::Map<_, _> = last.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
             let out = self.out.to_string_lossy();
+            let outcome = format!("{outcome:?}").to_lowercase();
             output::json(
-                &json!({"outcome": format!("{outcome:?}").to_lowercase(), "steps": step, "out": out, "scores": scores,
+                &json!({"outcome": outcome, "steps": step, "out": out, "scores": scores, "findings": findings,
                     "seconds": {"steps": total, "waiting_for_crops": waiting}}),
             )?;
         } else {

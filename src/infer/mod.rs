@@ -20,6 +20,7 @@ pub mod image;
 pub mod instance_files;
 pub mod instances;
 pub mod labels;
+mod limit;
 pub mod mask;
 pub mod normalise;
 #[cfg(feature = "image-formats")]

@@ -1,5 +1,6 @@
 //! Options of segmentation.
 
+use super::limit::MemoryLimit;
 use super::scale::Scale;
 use crate::names::{Name, Named, named};
 use crate::weights::{InstanceSettings, Normalisation};
@@ -47,6 +48,8 @@ pub struct SegmentOptions {
     /// Memory limit in bytes, for the device's buffers and the host's share of image and results together. Images and
     /// results held by the caller do not count.
     pub memory: u64,
+    /// Bytes of `memory` that the caller keeps for finding instances.
+    pub reserved: u64,
     /// Bit-identical results for any tile size: only kernels whose summation order does not depend on a pixel's
     /// position. Without it, Winograd's blocks of 4x4 pixels round differently near tile edges (about 1e-6 in f32, more
     /// in f16).
@@ -70,6 +73,7 @@ impl Default for SegmentOptions {
             instances: None,
             tile: None,
             memory: 2 << 30,
+            reserved: 0,
             exact: false,
             blend: Blend::Exact,
             normalisation: None,
@@ -100,6 +104,8 @@ setters! {
     with_tile: tile, Option<usize>;
     /// Sets [`Self::memory`].
     with_memory: memory, u64;
+    /// Sets [`Self::reserved`].
+    with_reserved: reserved, u64;
     /// Sets [`Self::exact`].
     with_exact: exact, bool;
     /// Sets [`Self::blend`].
@@ -110,4 +116,11 @@ setters! {
     with_batch: batch, usize;
     /// Sets [`Self::scale`].
     with_scale: scale, Scale;
+}
+
+impl SegmentOptions {
+    /// The limit and its part for instances.
+    pub(super) fn limit(&self) -> MemoryLimit {
+        MemoryLimit { whole: self.memory, instances: self.reserved }
+    }
 }

@@ -294,9 +294,19 @@ impl Segmenter {
         options: &SegmentOptions,
         fitted: Fitted,
         sinks: Vec<&'a mut dyn BandSink>,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let image = self.prepare(source, sinks, options, fitted)?;
+        self.stream_prepared(image, options, progress).await
+    }
+
+    async fn stream_prepared(
+        &mut self,
+        image: Prepared<'_>,
+        options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let mut image = [self.prepare(source, sinks, options, fitted)?];
+        let mut image = [image];
         let mut full: Option<Error> = None;
         let (run, fallback) = loop {
             let backend = self.backend_for(options);
@@ -353,7 +363,7 @@ impl Segmenter {
             self.planner.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
-        resized(source, resize, |s| check_rows(s, options.memory))?;
+        resized(source, resize, |s| check_rows(s, options.limit()))?;
         let input = SourceInfo { channels, ..resized(source, resize, |s| s.info()) };
         let pixels = rules.map(|rule| Ok((rule, Collector::new(input, requested(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;

@@ -34,6 +34,11 @@ pub trait Writer: Debug + Sync {
         false
     }
 
+    /// Whether it gives coordinates in the image's reference system on request.
+    fn has_coordinates(&self) -> bool {
+        false
+    }
+
     /// Whether the result is a folder.
     fn is_folder(&self) -> bool {
         false

@@ -1,24 +1,25 @@
 //! Configuration of a training run: `run.toml`, or the options of `unet train`.
 
+mod data;
 mod instances;
+mod optimiser;
 
+pub use data::DataConfig;
 pub use instances::InstancesConfig;
+pub use optimiser::{OptimiserConfig, OptimiserName};
 
 use super::augment::Augmentation;
-use super::dataset::{GroundTruthKind, Split};
+use super::dataset::Split;
 use super::loss::{Loss, LossConfig};
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
-use crate::infer::{ColourTable, LabelOptions, OpenOptions};
 use crate::io::fs;
 use crate::model::{Architecture, ArchitectureId};
 use crate::names::{Name, Named, named};
-use crate::ops::OptimiserKind;
-use crate::weights::Normalisation;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A training run. Unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,85 +103,6 @@ impl Default for TrainConfig {
     }
 }
 
-/// The data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// A folder with `images/` and `masks/` or `labels/`, or of such folders.
-    pub folder: PathBuf,
-    /// Folder for validation; without it, a part of `folder` is held out.
-    pub validation_folder: Option<PathBuf>,
-    /// Fraction held out for validation.
-    pub validation: Option<f64>,
-    /// Alternatively, hold out the first image and every n-th after it.
-    pub validation_every: Option<usize>,
-    /// Image channels that the network gets, in this order, from 0; by default all but alpha.
-    pub channels: Option<Vec<usize>>,
-    /// Whether the pages of a TIFF file are the channels of one image.
-    pub pages_as_channels: bool,
-    /// Whether to ignore orientation tags of images, masks and labels.
-    pub ignore_orientation: bool,
-    /// Replacement for NaN and infinite values of float images; without it they are errors.
-    pub fill_nan: Option<f32>,
-    /// Ignore index: the value of mask pixels that do not count; may be negative.
-    pub ignore: Option<i64>,
-    /// Whether ground truth holds classes or instances, whatever its folder is called.
-    pub ground_truth: Option<GroundTruthKind>,
-    /// Put background between touching instances of `labels/`.
-    pub separate_touching: bool,
-    /// Normalisation of the input; stored in the model.
-    pub normalisation: Normalisation,
-    /// Class names, background first; stored in the model.
-    pub classes: Vec<String>,
-    /// Class ids by colour, for colour masks.
-    #[serde(skip_serializing_if = "ColourTable::is_empty")]
-    pub colours: ColourTable,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            folder: PathBuf::new(),
-            validation_folder: None,
-            validation: None,
-            validation_every: None,
-            channels: None,
-            pages_as_channels: false,
-            ignore_orientation: false,
-            fill_nan: None,
-            ignore: None,
-            ground_truth: None,
-            separate_touching: true,
-            normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
-            classes: Vec::new(),
-            colours: ColourTable::default(),
-        }
-    }
-}
-
-impl DataConfig {
-    /// How ground truth is read.
-    pub fn labels(&self) -> LabelOptions {
-        LabelOptions { colours: self.colours.clone(), ignore: self.ignore, ignore_orientation: self.ignore_orientation }
-    }
-
-    /// Classes of instances, without the background: as many as have names, at least one.
-    pub fn instance_classes(&self) -> usize {
-        self.classes.len().saturating_sub(1).max(1)
-    }
-
-    /// How images are read.
-    pub fn read(&self) -> OpenOptions {
-        OpenOptions {
-            channels: self.channels.clone(),
-            pages_as_channels: self.pages_as_channels,
-            ignore_orientation: self.ignore_orientation,
-            fill_nan: self.fill_nan,
-            ..OpenOptions::default()
-        }
-    }
-}
-
 /// The U-Net paper's pixel weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -236,78 +158,6 @@ impl Named for Monitor {
 }
 
 named!(Monitor);
-
-/// The name of an optimiser, as in `torch.optim`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptimiserName {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// Adam.
-    Adam,
-    /// Adam with decoupled weight decay.
-    AdamW,
-}
-
-impl Named for OptimiserName {
-    const WHAT: &'static str = "optimiser";
-    const NAMES: &'static [Name<Self>] = &[
-        Name::new(Self::Sgd, "sgd", "Stochastic gradient descent"),
-        Name::new(Self::Adam, "adam", "Adam"),
-        Name::new(Self::AdamW, "adamw", "Adam with decoupled weight decay"),
-    ];
-}
-
-named!(OptimiserName);
-
-/// The optimiser: names and defaults as in `torch.optim`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OptimiserConfig {
-    /// `sgd`, `adam` or `adamw`.
-    pub kind: OptimiserName,
-    /// Learning rate.
-    pub lr: f64,
-    /// Momentum, for `sgd`.
-    pub momentum: f32,
-    /// Nesterov momentum, for `sgd`.
-    pub nesterov: bool,
-    /// L2 penalty; decoupled decay for `adamw`.
-    pub weight_decay: f32,
-    /// Decay rates of the moments, for `adam` and `adamw`.
-    pub betas: [f32; 2],
-    /// Added to the denominator, for `adam` and `adamw`.
-    pub eps: f32,
-}
-
-impl Default for OptimiserConfig {
-    fn default() -> Self {
-        Self {
-            kind: OptimiserName::Adam,
-            lr: 1e-3,
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-        }
-    }
-}
-
-impl OptimiserConfig {
-    /// The optimiser's kind and parameters. Errors if a value is out of range.
-    pub fn kind(&self) -> Result<OptimiserKind> {
-        let Self { momentum, nesterov, weight_decay, betas, eps, .. } = *self;
-        let positive = self.lr > 0.0 && self.lr.is_finite() && weight_decay >= 0.0 && eps > 0.0;
-        if !positive || !(0.0..1.0).contains(&momentum) || betas.iter().any(|b| !(0.0..1.0).contains(b)) {
-            return Err(Error::invalid("optimiser", format!("{self:?} has an impossible value")));
-        }
-        Ok(match self.kind {
-            OptimiserName::Sgd => OptimiserKind::Sgd { momentum, nesterov, weight_decay },
-            OptimiserName::Adam => OptimiserKind::Adam { betas, eps, weight_decay },
-            OptimiserName::AdamW => OptimiserKind::AdamW { betas, eps, weight_decay },
-        })
-    }
-}
 
 impl TrainConfig {
     /// Reads a TOML file. Relative paths in it are relative to the working directory. Errors name the file and line.
@@ -467,6 +317,7 @@ fn strip_nulls(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::dataset::GroundTruthKind;
     use serde_json::json;
 
     #[test]

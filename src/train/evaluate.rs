@@ -346,8 +346,8 @@ impl Evaluation {
         if self.instances().next().is_some() {
             let o = image.instances.as_ref();
             let mut push = |name: &str, of: &dyn Fn(&InstanceScores) -> f64| out.push((name.into(), o.map(of)));
-            push("true_objects", &|o| o.instances.true_instances() as f64);
-            push("predicted_objects", &|o| o.instances.predicted() as f64);
+            push("true_instances", &|o| o.instances.true_instances() as f64);
+            push("predicted_instances", &|o| o.instances.predicted() as f64);
             for &t in &self.thresholds {
                 push(&format!("f1@{t}"), &|o| o.instances.matches(t).f1());
                 push(&format!("ap@{t}"), &|o| o.instances.matches(t).ap());

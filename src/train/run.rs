@@ -2,6 +2,7 @@
 
 mod begun;
 mod evaluation;
+mod init;
 mod prepare;
 mod recover;
 mod times;
@@ -66,7 +67,7 @@ pub enum Event<'a> {
         step: u64,
         /// Measures by name.
         scores: &'a [(&'static str, f64)],
-        /// Whether the score is the best so far.
+        /// Whether the network was saved as the best so far.
         best: bool,
     },
 }
@@ -86,7 +87,7 @@ pub struct Ready {
     pub validation: DataSummary,
     /// Ground truth of the training and the validation data.
     pub ground_truth: [GroundTruthSummary; 2],
-    /// Warnings about the ground truth, for users.
+    /// Warnings for users: about the ground truth, and parameters that the model to begin with does not give.
     pub findings: Vec<String>,
     /// Crops on the device at once.
     pub crops: usize,
@@ -139,6 +140,9 @@ struct Progress {
     plateau: Plateau,
     /// Evaluations since the best score.
     waited: u32,
+    /// Loss of the validation images at the best score, if it was computed.
+    #[serde(default)]
+    best_loss: Option<f64>,
 }
 
 /// A training run, ready to start.

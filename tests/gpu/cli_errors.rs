@@ -261,6 +261,14 @@ fn devices_and_limits() {
         &cpu(&["--memory", "1M", "--save", "mask"]),
         &["a.png: a tile of 32x32 pixels: the network needs", "the limit is 1.0 MiB of memory"],
     );
+    // The number is the user's, where instances keep a part of it.
+    check(
+        &cpu(&["--memory", "1M", "--save", "labels"]),
+        &[
+            "a.png: a tile of 32x32 pixels: the network needs",
+            "the limit is 1.0 MiB of memory, of which 0.2 MiB are for instances",
+        ],
+    );
     if cfg!(target_os = "linux") {
         let mut command = f.command(&["segment", "a.png"]);
         let output = command.env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none").output().unwrap();
@@ -334,7 +342,7 @@ fn instances_are_written_beside_the_mask() {
     let names = ["a_mask.png", "a_labels.tif", "a_contours.geojson", "a_coco.json", "a_rois.zip", "a_objects.csv"];
     assert!(names.iter().all(|n| f.path(n).exists()));
     let table = std::fs::read_to_string(f.path("a_objects.csv")).unwrap();
-    assert_eq!(table.lines().count() as u64 - 1, line["objects"].as_u64().unwrap());
+    assert_eq!(table.lines().count() as u64 - 1, line["instances"].as_u64().unwrap());
     assert!(table.lines().next().unwrap().ends_with(",eccentricity,mean_0,mean_1,mean_2") || !table.contains("mean_1"));
     for (wrong, part) in [(["--connectivity", "6"], "expected 4 or 8"), (["--seed-depth", "0"], "not a number above 0")]
     {

@@ -47,10 +47,13 @@ fn a_model_agrees_with_its_own_masks() {
         (&foreground["dice"], &foreground["iou"], &foreground["occurs"]),
         (&json!(1.0), &json!(1.0), &json!(true))
     );
-    assert_eq!((&d["mean_iou"], &d["pixel_error"], &d["objects"]["mean_ap"]), (&json!(1.0), &json!(0.0), &json!(1.0)));
-    assert_eq!((&d["objects"]["true"], &d["objects"]["v_rand"]), (&d["objects"]["predicted"], &json!(1.0)));
-    assert!(d["objects"]["true"].as_u64().unwrap() > 1 && d["em"]["warping_error"] == 0.0, "{d}");
-    assert_eq!((d["pictures"].as_array().unwrap().len(), &d["pictures"][1]["name"]), (2, &json!("b")));
+    assert_eq!(
+        (&d["mean_iou"], &d["pixel_error"], &d["instances"]["mean_ap"]),
+        (&json!(1.0), &json!(0.0), &json!(1.0))
+    );
+    assert_eq!((&d["instances"]["true"], &d["instances"]["v_rand"]), (&d["instances"]["predicted"], &json!(1.0)));
+    assert!(d["instances"]["true"].as_u64().unwrap() > 1 && d["em"]["warping_error"] == 0.0, "{d}");
+    assert_eq!((d["images"].as_array().unwrap().len(), &d["images"][1]["name"]), (2, &json!("b")));
     let csv = std::fs::read_to_string(f.path("out/scores.csv")).unwrap();
     let lines: Vec<Vec<&str>> = csv.lines().map(|l| l.split(',').collect()).collect();
     assert_eq!((lines.len(), &lines[1][..5]), (3, &["a", "24", "20", "0", "1"][..]));
@@ -68,7 +71,7 @@ fn the_table_shows_errors() {
     let r = f.run(&eval(&[]));
     assert_eq!(r.code, 0, "{}", r.stderr);
     assert!(r.stdout.contains("pixel error 0.0010, 2 images"), "{}", r.stdout);
-    assert!(!r.stdout.contains("objects"), "there are no labels: {}", r.stdout);
+    assert!(!r.stdout.contains("instances"), "there are no labels: {}", r.stdout);
     let only_a = f.run(&eval(&["--every", "2"]));
     assert!(only_a.stdout.contains("pixel error 0.0000, 1 images"), "{}", only_a.stdout);
 }

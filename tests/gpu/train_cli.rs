@@ -122,6 +122,42 @@ fn bad_options_are_one_line() {
     assert!(line.contains("unet9"), "{line}");
 }
 
+/// A run never begins at random where the weights of a model were asked for.
+#[test]
+fn a_model_to_begin_with_must_fit() {
+    let Some(f) = discs() else { return };
+    let short = ["--data", "data", "--steps", "1", "--quiet", "--json"];
+    let r = f.run(&[&["train", "--out", "base"][..], &short, &NETWORK, &SIZE].concat());
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let init = ["--init", "base/last.safetensors"];
+    let wider = ["--arch", "unet", "--width", "16", "--depth", "2", "--padding", "same"];
+    let e = f.error(&train(&[&short[..], &init, &wider, &SIZE].concat()));
+    let parts =
+        ["base/last.safetensors: does not fit", "width is 16, there 4", "`enc.0.conv1.weight`", "[16, 1, 3, 3]"];
+    assert!(parts.iter().all(|p| e.contains(p)), "{e}");
+    assert!(!f.path("run").exists());
+
+    // A head for other classes is the exception, and it is said.
+    let r = f.run(&train(&[&short[..], &init, &NETWORK, &["--out-channels", "3"], &SIZE].concat()));
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let said = &serde_json::from_str::<Value>(&r.stdout).unwrap()["findings"];
+    assert!(said.to_string().contains("`head.weight`, `head.bias` begin at random"), "{said}");
+}
+
+/// Of equal scores the later network is the best.
+#[test]
+fn equal_scores_do_not_keep_the_first_network() {
+    let Some(f) = discs() else { return };
+    f.write("still.toml", "steps = 3\neval_every = 1\n[schedule]\nkind = \"constant\"\n[data]\nfolder = \"data\"\n");
+    let args = ["--config", "still.toml", "--lr", "1e-12", "--set", "norm=false"];
+    let r = f.run(&train(&[&args[..], &NETWORK, &SIZE].concat()));
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let lines: Vec<&str> = r.stderr.lines().filter(|l| l.starts_with("step ")).collect();
+    let score = |line: &str| line.split("dice ").nth(1).unwrap().split(' ').next().unwrap().to_string();
+    assert!(lines.len() == 3 && lines.iter().all(|l| score(l) == score(lines[0])), "{lines:?}");
+    assert!(lines.iter().all(|l| l.ends_with("best so far")), "{lines:?}");
+}
+
 #[test]
 fn bad_data_is_named() {
     let Some(f) = discs() else { return };

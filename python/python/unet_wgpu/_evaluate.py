@@ -51,7 +51,7 @@ def evaluate(
     instances : bool, str or dict, default True
         How instances are found, as for :func:`unet_wgpu.segment`; False scores classes alone.
     iou : sequence of float, optional
-        IoU thresholds above which an instance counts as found; by default 0.5, 0.55, ..., 0.9.
+        IoU from which on an instance counts as found; by default 0.5, 0.55, ..., 0.9.
     ignore : int, optional
         Class id of pixels that do not count.
     channels, fill_nan, scale, diameter, pixel_size, memory, device, precision, progress
@@ -61,8 +61,8 @@ def evaluate(
     -------
     dict
         The document of ``unet eval --json``: ``classes`` with Dice and IoU of each, ``mean_dice``, ``mean_iou``,
-        ``pixel_error``, ``confusion``; with labels ``objects``: ``thresholds`` (a list of ``iou``, ``precision``, ``recall``,
-        ``f1``, ``ap``, ...), ``mean_ap``, ``aji``, ``pq``, ``seg``; ``pictures`` has the scores of every image.
+        ``pixel_error``, ``confusion``; with labels ``instances``: ``thresholds`` (a list of ``iou``, ``precision``, ``recall``,
+        ``f1``, ``ap``, ...), ``mean_ap``, ``aji``, ``pq``, ``seg``; ``images`` has the scores of every image.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def evaluate(
     >>> y, x = np.mgrid[:64, :64]
     >>> truth = ((x - 32) ** 2 + (y - 32) ** 2 < 100).astype(np.int32)
     >>> scores = unet_wgpu.evaluate([(np.where(truth, 3000, 200).astype(np.uint16), truth)])
-    >>> scores["objects"]["true"], scores["objects"]["predicted"], scores["mean_dice"] > 0.9
+    >>> scores["instances"]["true"], scores["instances"]["predicted"], scores["mean_dice"] > 0.9
     (1, 1, True)
     """
     options: dict[str, Any] = {

@@ -46,6 +46,10 @@ impl Writer for Table {
         true
     }
 
+    fn has_coordinates(&self) -> bool {
+        true
+    }
+
     fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }

@@ -11,13 +11,13 @@ pub(crate) fn median_diameter(mut areas: Vec<u64>) -> Option<f64> {
 }
 
 impl Instances {
-    /// Median diameter of the instances in pixels, as discs of the same area; `None` if there are none.
-    pub fn median_diameter(&mut self) -> Result<Option<f64>> {
+    /// Pixels of every instance, in the order of their numbers.
+    pub fn areas(&mut self) -> Result<Vec<u64>> {
         let mut areas = vec![0; self.count() + 1];
         self.rows(|_, row| {
             row.iter().for_each(|run| areas[run.label as usize] += u64::from(run.end - run.start));
             Ok(())
         })?;
-        Ok(median_diameter(areas.split_off(1)))
+        Ok(areas.split_off(1))
     }
 }

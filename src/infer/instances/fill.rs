@@ -30,7 +30,7 @@ pub(super) fn fill(instances: &mut Instances, options: &InstanceOptions) -> Resu
             return Err(Error::Limit {
                 what: format!("the table of holes up to row {y}"),
                 needed: mib(needed),
-                limit: format!("{} of memory", mib(options.memory)),
+                limit: options.limit().to_string(),
             });
         }
         std::mem::swap(&mut own, &mut above);

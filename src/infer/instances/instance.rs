@@ -130,7 +130,7 @@ impl Instances {
                     complete.push(number);
                 }
             }
-            if open_bytes > memory
+            if open_bytes > memory.instances
                 && let Some(largest) = open.values().max_by_key(|o| (o.bytes(), o.instance.number))
             {
                 return Err(Error::Limit {
@@ -140,7 +140,7 @@ impl Instances {
                         largest.instance.place()
                     ),
                     needed: mib(open_bytes),
-                    limit: format!("{} of memory", mib(memory)),
+                    limit: memory.to_string(),
                 });
             }
             complete.sort_unstable();

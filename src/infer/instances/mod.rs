@@ -46,6 +46,7 @@ use split::Relief;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
+use crate::infer::limit::MemoryLimit;
 use crate::text::mib;
 pub use crate::weights::{Connectivity, InstanceMethod, InstanceSettings};
 
@@ -159,7 +160,7 @@ impl ConnectedComponents {
             return Err(Error::Limit {
                 what: format!("the table of {} pieces of instances up to row {}", self.union.labels(), self.pushed - 1),
                 needed: mib(needed),
-                limit: format!("{} of memory", mib(self.options.memory)),
+                limit: self.options.limit().to_string(),
             });
         }
         Ok(())
@@ -193,7 +194,7 @@ impl ConnectedComponents {
                 let mut whole = Instances {
                     width,
                     height,
-                    memory: options.memory,
+                    memory: options.limit(),
                     source: Source::Rows(rows),
                     samples,
                     number: numbered.number,
@@ -246,7 +247,7 @@ enum Source {
 pub struct Instances {
     width: usize,
     height: usize,
-    memory: u64,
+    memory: MemoryLimit,
     source: Source,
     samples: Option<Samples>,
     /// Instance number by the label of runs in `source`.

@@ -114,7 +114,7 @@ impl Offsets {
             return Err(Error::Limit {
                 what: format!("the rows that offsets of {} pixels may cross in {} jumps", rule.max_offset, rule.jumps),
                 needed: mib(needed),
-                limit: format!("{} of memory", mib(options.memory)),
+                limit: options.limit().to_string(),
             });
         }
         Ok(Self {
@@ -230,7 +230,7 @@ impl Offsets {
             return Err(Error::Limit {
                 what: format!("the table of {} pieces of clusters", clusters.labels()),
                 needed: mib(needed),
-                limit: format!("{} of memory", mib(options.memory)),
+                limit: options.limit().to_string(),
             });
         }
         let members = Members::new([width, height], arrivals, cluster_rows, &clusters.finish(0), reach[1], options)?;

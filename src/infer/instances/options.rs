@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::infer::limit::MemoryLimit;
 use crate::weights::{
     Connectivity, InstanceMethod, InstanceSettings, InstanceTarget, MAX_GAP, MAX_JUMPS, MAX_OFFSET, MAX_SMOOTHING,
 };
@@ -108,6 +109,8 @@ pub struct InstanceOptions {
     pub close_gaps: u32,
     /// Memory limit in bytes.
     pub memory: u64,
+    /// The limit that this is a part of, as the user knows it, for error messages.
+    pub memory_of: Option<u64>,
     /// Folder for temporary files.
     pub scratch: PathBuf,
 }
@@ -124,6 +127,7 @@ impl Default for InstanceOptions {
             fill_holes: false,
             close_gaps: 0,
             memory: 1 << 30,
+            memory_of: None,
             scratch: crate::io::temporary_folder(),
         }
     }
@@ -153,6 +157,19 @@ setters! {
     with_close_gaps: close_gaps, u32;
     with_memory: memory, u64;
     with_scratch: scratch, PathBuf;
+}
+
+impl InstanceOptions {
+    /// Sets [`Self::memory`] to a part of a larger limit.
+    #[must_use]
+    pub fn with_memory_of(self, memory: u64, whole: u64) -> Self {
+        Self { memory, memory_of: Some(whole), ..self }
+    }
+
+    /// The limit, for error messages.
+    pub(super) fn limit(&self) -> MemoryLimit {
+        MemoryLimit { whole: self.memory_of.unwrap_or(self.memory), instances: self.memory }
+    }
 }
 
 /// The seed depth of a watershed that names none, in pixels.

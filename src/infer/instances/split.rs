@@ -139,7 +139,7 @@ impl<'a> Parts<'a> {
             last.push(part.last);
         }
         let (source, samples) = (Source::Bands(bands), whole.samples.take());
-        let (width, height, memory) = (whole.width, whole.height, options.memory);
+        let (width, height, memory) = (whole.width, whole.height, options.limit());
         Instances { width, height, memory, source, samples, number, class, last, whole: left_whole }
     }
 }

@@ -8,6 +8,7 @@ use super::buffers::id_bytes;
 use super::restored::Restored;
 use crate::error::{Error, Result};
 use crate::infer::band::{BandInfo, Needs};
+use crate::infer::limit::MemoryLimit;
 use crate::infer::options::{Blend, SegmentOptions};
 use crate::infer::resample::Resize;
 use crate::infer::source::{ImageSource, SourceInfo};
@@ -18,7 +19,7 @@ const CACHE_SHARE: u64 = 4;
 
 /// Host memory that an image needs, by the tile's rows and columns.
 pub(in crate::low_level::infer) struct Budget<'a> {
-    memory: u64,
+    memory: MemoryLimit,
     blend: Blend,
     info: &'a BandInfo,
     needs: Needs,
@@ -65,7 +66,7 @@ impl<'a> Budget<'a> {
         // for longer.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < size[0].max(16));
         let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
-        let (memory, blend, source_bytes) = (options.memory, options.blend, source.held_bytes());
+        let (memory, blend, source_bytes) = (options.limit(), options.blend, source.held_bytes());
         let source = source.info();
         Self { memory, blend, info, needs, size, restored, channels, source, runs, source_bytes, cache }
     }
@@ -73,7 +74,7 @@ impl<'a> Budget<'a> {
     /// Cache size in bytes for the source, for tiles of this many rows.
     pub(crate) fn cache(&self, rows: usize) -> u64 {
         let requested = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
-        requested.min(self.memory / CACHE_SHARE)
+        requested.min(self.memory.rest() / CACHE_SHARE)
     }
 
     /// Host bytes for another tile of this size in a batch.
@@ -113,37 +114,33 @@ impl<'a> Budget<'a> {
     /// Bytes left for the device. Fails if the host alone exceeds the limit; the error refers to the tile as `name`.
     pub(crate) fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
         let host = self.host(window);
-        if host < self.memory {
-            return Ok(self.memory - host);
+        let memory = self.memory.rest();
+        if host < memory {
+            return Ok(memory - host);
         }
-        let what = match self.source_bytes > self.memory / 2 {
+        let what = match self.source_bytes > memory / 2 {
             true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the image's pixels and results, on the host,",
         };
-        Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: of_memory(self.memory) })
+        Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: self.memory.to_string() })
     }
 
     /// The memory limit and the host's part of it, for an error message.
     pub(crate) fn shared(&self, window: [usize; 2]) -> String {
-        let host = mib(self.host(window));
-        format!("{}, of which the image and its results take {host}", of_memory(self.memory))
+        format!("{}; the image and its results take {}", self.memory, mib(self.host(window)))
     }
-}
-
-fn of_memory(bytes: u64) -> String {
-    format!("{} of memory", mib(bytes))
 }
 
 /// Fails if not even a row of the image fits in memory with the pieces in which its file is decoded: statistics are
 /// gathered row by row.
-pub(in crate::low_level::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
+pub(in crate::low_level::infer) fn check_rows(source: &dyn ImageSource, memory: MemoryLimit) -> Result<()> {
     let min = source.info().row_bytes().saturating_add(source.held_bytes());
-    if min <= memory {
+    if min <= memory.rest() {
         return Ok(());
     }
     Err(Error::Limit {
         what: "a row of the image, in the pieces that its file is decoded in,".into(),
         needed: mib(min),
-        limit: of_memory(memory),
+        limit: memory.to_string(),
     })
 }

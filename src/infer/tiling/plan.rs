@@ -141,7 +141,7 @@ impl TilePlanner {
         let host = others.iter().map(|b| b.host(shape)).sum();
         let batch = self.batch(request, shape, count * (1 + others.len()), host)?;
         let taken = request.budget.host(shape) + host + (batch as u64 - 1) * request.budget.tile(shape);
-        let memory = self.limited(request.options.memory.saturating_sub(taken));
+        let memory = self.limited(request.options.limit().rest().saturating_sub(taken));
         Ok(TilePlan { cut, kind: request.kind(shape, batch), cache: request.budget.cache(shape[0]), memory })
     }
 
@@ -368,9 +368,11 @@ impl TilePlanner {
         let mut batch = if self.unbatched { 1 } else { even(options.batch) };
         loop {
             let host = budget.host(shape) + others + (batch as u64 - 1) * budget.tile(shape);
-            let obstacle = match options.memory.checked_sub(host) {
+            let obstacle = match options.limit().rest().checked_sub(host) {
                 Some(memory) => self.on_device(backend, request.kind(shape, batch), self.limited(memory)),
-                None => Ok(Some(Obstacle::Memory(Excess { needed: host, at_least: true, limit: options.memory }))),
+                None => {
+                    Ok(Some(Obstacle::Memory(Excess { needed: host, at_least: true, limit: options.limit().rest() })))
+                }
             };
             match obstacle {
                 Ok(None) => return Ok(batch),

@@ -1,6 +1,7 @@
 //! The section `[instances]`: what a network is trained to predict so that touching instances can be told apart.
 
-use super::{DataConfig, WeightMapConfig};
+use super::WeightMapConfig;
+use super::data::DataConfig;
 use crate::error::{Error, Result};
 use crate::model::ArchitectureId;
 use crate::train::dataset::GroundTruthKind;

@@ -42,7 +42,7 @@ impl Evaluation {
                     "tp": m.tp, "fp": m.fp, "fn": m.fn_ })
             };
             put(
-                "objects",
+                "instances",
                 json!({
                     "true": actual,
                     "predicted": predicted,
@@ -63,7 +63,7 @@ impl Evaluation {
             let warping = self.mean(|p| p.em.map(|em| em.warping_error));
             put("em", json!({ "pixel_error": pixel, "rand_error": rand, "warping_error": warping }));
         }
-        put("pictures", self.images.iter().map(one).collect());
+        put("images", self.images.iter().map(one).collect());
         Ok(out)
     }
 }

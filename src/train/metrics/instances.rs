@@ -88,11 +88,15 @@ impl InstanceOverlaps {
         self.ground_truth
     }
 
-    /// Matches predicted and ground truth instances with an IoU above a threshold, greedily by IoU, each instance once.
-    /// From 0.5 on, matches are unique.
+    /// Matches predicted and ground truth instances whose IoU is at least a threshold, as COCO, StarDist and Cellpose do: greedily by
+    /// IoU, each instance once. Above 0.5, matches are unique.
     pub fn matches(&self, threshold: f64) -> Matches {
+        self.matched(|iou| iou >= threshold)
+    }
+
+    fn matched(&self, fits: impl Fn(f64) -> bool) -> Matches {
         let (mut of_ground_truth, mut of_pred) = (HashSet::new(), HashSet::new());
-        for (t, p, _) in self.overlaps.iter().take_while(|(_, _, iou)| *iou > threshold) {
+        for (t, p, _) in self.overlaps.iter().take_while(|(_, _, iou)| fits(*iou)) {
             if !of_ground_truth.contains(t) && !of_pred.contains(p) {
                 of_ground_truth.insert(*t);
                 of_pred.insert(*p);
@@ -122,7 +126,7 @@ impl InstanceOverlaps {
     pub fn pq(&self) -> Panoptic {
         // A sum in the order of labels would be another one: this order is that of IoU, which is the same for any labels.
         let iou = self.overlaps.iter().map(|o| o.2).take_while(|iou| *iou > PQ_THRESHOLD).sum();
-        Panoptic { matches: self.matches(PQ_THRESHOLD), iou }
+        Panoptic { matches: self.matched(|iou| iou > PQ_THRESHOLD), iou }
     }
 
     /// The mean of AP over thresholds.
@@ -226,15 +230,19 @@ mod tests {
     }
 
     #[test]
-    fn instances_match_above_the_threshold() {
+    fn instances_match_from_the_threshold_on() {
         // IoU 2/3 for instance 1, exactly 1/2 for instance 4; 9 matches nothing.
         let o = instances(&[5, 5, 0, 2, 0, 0, 9], &[1, 1, 1, 4, 4, 0, 0]);
         assert_eq!((o.predicted(), o.true_instances()), (3, 2));
-        assert_eq!(o.matches(0.5), Matches { tp: 1, fp: 2, fn_: 1 });
-        assert_eq!(o.matches(0.49), Matches { tp: 2, fp: 1, fn_: 0 });
+        assert_eq!(o.matches(0.5), Matches { tp: 2, fp: 1, fn_: 0 });
+        assert_eq!(o.matches(0.51), Matches { tp: 1, fp: 2, fn_: 1 });
         assert_eq!(o.matches(0.7), Matches { tp: 0, fp: 3, fn_: 2 });
-        let m = o.matches(0.5);
+        let m = o.matches(0.51);
         assert_eq!((m.precision(), m.recall(), m.f1(), m.ap()), (1.0 / 3.0, 0.5, 0.4, 0.25));
+        // Two halves of one instance reach the threshold, and one of them is a match.
+        assert_eq!(instances(&[1, 2], &[3, 3]).matches(0.5), Matches { tp: 1, fp: 1, fn_: 0 });
+        // 3 of 5 pixels: neither quotient nor threshold is exact in binary, and they are the same number.
+        assert_eq!(instances(&[1, 1, 1, 0, 0], &[1; 5]).matches(0.6), Matches { tp: 1, fp: 0, fn_: 0 });
         // Instance 4 is covered by half only, which is not more than half.
         assert_eq!(o.seg(), (2.0 / 3.0) / 2.0);
     }
@@ -255,7 +263,8 @@ mod tests {
         assert_eq!(o.aji(), Jaccard { intersection: 3, union: 7 });
         assert_eq!(o.pq(), Panoptic { matches: Matches { tp: 1, fp: 2, fn_: 2 }, iou: 2.0 / 3.0 });
         assert_eq!((o.aji().index(), o.pq().quality()), (3.0 / 7.0, (2.0 / 3.0) / 3.0));
-        assert_eq!(o.mean_ap(&[0.5, 0.7]), (1.0 / 5.0) / 2.0);
+        // Unlike AP, whose match of 0.5 counts.
+        assert_eq!(o.mean_ap(&[0.5, 0.7]), (2.0 / 4.0) / 2.0);
         // Two ground truth instances choose the same predicted one.
         let both = instances(&[7, 7, 7], &[1, 1, 2]);
         assert_eq!((both.aji(), both.pq().quality()), (Jaccard { intersection: 3, union: 6 }, (2.0 / 3.0) / 1.5));

@@ -10,6 +10,7 @@ use crate::names::Named;
 use crate::session::Backend;
 use crate::tensor::HostTensor;
 use crate::train::checkpoint::save_model;
+use crate::train::config::Monitor;
 use crate::train::dataset::Pair;
 use crate::train::evaluate::{EvaluateOptions, Evaluation, evaluate_async};
 use crate::train::metrics::{Classes, Measure};
@@ -80,11 +81,13 @@ impl TrainRun {
         let value = value.ok_or_else(|| Error::invalid("monitor", format!("`{monitor}` has no value")))?;
         // NaN: nothing in the ground truth and nothing predicted, which is not an improvement.
         let gain = if value.is_nan() { 0.0 } else { monitor.gain(value) };
-        let best = self.best.is_none_or(|b| gain > b);
-        self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
+        let loss = scores.iter().find(|s| s.0 == Monitor::Loss.name()).map(|s| s.1);
+        let order = compare((gain, loss), self.best.map(|best| (best, self.progress.best_loss)));
+        self.progress.waited = if order == Rank::Better { 0 } else { self.progress.waited + 1 };
         self.progress.plateau.evaluated(&self.config.schedule, gain);
+        let best = order != Rank::Behind;
         if best {
-            self.best = Some(gain);
+            (self.best, self.progress.best_loss) = (Some(gain), loss);
             save_model(self.files.best(), &weights, &self.metadata)?;
         }
         self.report.validation(self.step, &scores)?;
@@ -92,6 +95,30 @@ impl TrainRun {
         let data = &self.config.data;
         self.report.images(self.step, &self.validation, &data.read(), &data.labels(), &shown)?;
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
+    }
+}
+
+/// An evaluation beside the best one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    /// A better score.
+    Better,
+    /// The same score, and the network is to be preferred.
+    Level,
+    /// Neither.
+    Behind,
+}
+
+/// Compares score and loss with those of the best evaluation so far. Of equal scores the smaller loss counts; where the losses are equal
+/// too, or one is not known, the later network, which has trained longer.
+fn compare((gain, loss): (f64, Option<f64>), best: Option<(f64, Option<f64>)>) -> Rank {
+    match best {
+        None => Rank::Better,
+        Some((before, _)) if gain > before => Rank::Better,
+        Some((before, lost)) if gain == before && loss.zip(lost).is_none_or(|(now, before)| now <= before) => {
+            Rank::Level
+        }
+        Some(_) => Rank::Behind,
     }
 }
 
@@ -109,4 +136,23 @@ fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
     }
     scores.push(("pixel_error", evaluation.confusion()?.pixel_error()));
     Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scores_are_told_apart_by_the_loss_and_then_by_the_step() {
+        assert_eq!(compare((0.0, None), None), Rank::Better);
+        assert_eq!(compare((0.4, Some(9.0)), Some((0.3, Some(1.0)))), Rank::Better);
+        assert_eq!(compare((0.2, Some(0.1)), Some((0.3, Some(1.0)))), Rank::Behind);
+        // As at the beginning of a run, while no instance is found.
+        assert_eq!(compare((0.0, Some(0.8)), Some((0.0, Some(0.9)))), Rank::Level);
+        assert_eq!(compare((0.0, Some(1.1)), Some((0.0, Some(0.9)))), Rank::Behind);
+        assert_eq!(compare((0.0, Some(0.9)), Some((0.0, Some(0.9)))), Rank::Level);
+        assert_eq!(compare((1.0, None), Some((1.0, None))), Rank::Level);
+        // The state of a run of an earlier version has no loss.
+        assert_eq!(compare((0.0, Some(0.9)), Some((0.0, None))), Rank::Level);
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::begun::Begun;
+use super::init::Init;
 use super::recover::out_of_memory;
 use super::validation_loss::ValidationLoss;
 use super::{Progress, Ready, RunFiles, StepTimes, TrainRun};
@@ -39,8 +40,8 @@ const EXAMPLES: u64 = if cfg!(target_arch = "wasm32") { 1 << 30 } else { 4 << 30
 
 impl TrainRun {
     /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`, or starts it
-    /// again if it was stopped before its first checkpoint; with `init`, starts from a model's weights. Errors if `dir` holds a
-    /// run and `resume` is not set.
+    /// again if it was stopped before its first checkpoint; with `init`, starts from a model's weights, of which only those that
+    /// depend on the number of input or output channels may differ in shape. Errors if `dir` holds a run and `resume` is not set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
         Self::new_while(gpu, config, dir, resume, init, &|| true)
@@ -90,6 +91,7 @@ impl TrainRun {
         let early = !begun && !saved && init.is_none();
         let folder = if early { Some(Begun::new(dir, files.config(), &text)?) } else { None };
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
+        let init = init.map(|model| Init::new(model, &*architecture)).transpose()?;
         let loss = config.loss(&*architecture)?;
         let weight_map = config.weight_map(&loss)?;
         let weighted = weight_map.is_some();
@@ -128,7 +130,8 @@ impl TrainRun {
             return Err(Error::invalid("loss", reason));
         }
         let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
-        let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
+        let mut findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
+        findings.extend(init.iter().flat_map(Init::findings));
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
         let validation_summary = summary.check()?;
         let validation_examples = Examples::new(validation.clone(), options.clone(), EXAMPLES);
@@ -162,27 +165,16 @@ impl TrainRun {
             scale: ground_truth[0].diameter.map(|d| TrainedScale::default().with_diameter((d * 10.0).round() / 10.0)),
             recipe: recipe(&text),
         };
-        let mut taken = 0;
         let begin = initial(&graph, config.seed);
         let options = StepOptions { accumulate: parts > 1, ..step_options };
-        let first = |name: &str, dims: &[usize]| match init.map(|m| m.weights().require(name, dims)) {
-            Some(Ok(t)) => {
-                taken += 1;
-                Ok(t.clone())
+        let first = |name: &str, dims: &[usize]| match &init {
+            Some(Init { model, at_random, .. }) if !at_random.iter().any(|n| n == name) => {
+                model.weights().require(name, dims).cloned()
             }
-            // Such as a head for other classes: it is initialised at random.
-            Some(Err(e)) => {
-                log::warn!("{e}: initialised at random");
-                begin(name, dims)
-            }
-            None => begin(name, dims),
+            _ => begin(name, dims),
         };
         let trainer = Trainer::new_async(gpu, &graph, &architecture.dropouts(), options, first).await;
         let trainer = trainer.map_err(out_of_memory)?;
-        if let Some(model) = init.filter(|_| taken == 0) {
-            let reason = format!("has no parameter of this {}: the weights of another network", architecture.name());
-            return Err(Error::file(&model.name, reason));
-        }
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
         let batches = |examples: Arc<Examples>, options: &Augmentation| {
             let batcher = Batcher::new(examples, crops, crop, config.seed)?;

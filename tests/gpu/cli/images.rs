@@ -269,6 +269,14 @@ fn levels_pixel_sizes_and_coordinates() {
     assert!(outlines.contains("urn:ogc:def:crs:EPSG::32632"), "{outlines}");
     let e = f.error(&[&["segment", "imagej.tif"][..], &world].concat());
     assert!(e.contains("imagej.tif: has no world coordinates (it is not georeferenced)"), "{e}");
+    // Nothing else has coordinates, so that nothing is missing.
+    let without = "--coordinates world has no effect without --save geojson or csv";
+    for save in ["overlay", "overlay,labels"] {
+        let args =
+            ["imagej.tif", "--save", save, "--overlay", "instances", "--coordinates", "world", "-m", "m.safetensors"];
+        let r = f.run(&[&["segment", "-o", "world"][..], &args, &CPU].concat());
+        assert!(r.code == 0 && r.stderr.contains(without), "{save}: {}", r.stderr);
+    }
     let r = segment(&["geo.tif", "-m", "m.safetensors", "--save", "csv", "--pixel-size", "2x4"]);
     assert_eq!(serde_json::from_str::<Value>(&r.stdout).unwrap()["pixel_size_um"], json!([2.0, 4.0]));
 }

@@ -35,10 +35,10 @@ fn labels(f: &Folder, args: &[&str]) -> Labels {
     let line: Value = serde_json::from_str(&r.stdout).unwrap();
     let mut decoder = tiff::decoder::Decoder::new(std::fs::File::open(f.path("out/a_labels.tif")).unwrap()).unwrap();
     let tiff::decoder::DecodingResult::U16(labels) = decoder.read_image().unwrap() else { panic!("not of 16 bits") };
-    let count = line["objects"].as_u64().unwrap();
+    let count = line["instances"].as_u64().unwrap();
     assert_eq!(u64::from(*labels.iter().max().unwrap()), count);
     let notes = r.stderr.lines().filter(|l| l.contains("instances: ")).collect();
-    Labels { labels, count, notes, by: line["objects_by"].as_str().unwrap().into() }
+    Labels { labels, count, notes, by: line["instances_by"].as_str().unwrap().into() }
 }
 
 /// The foreground probability that this share of the image's pixels has at most.
@@ -99,6 +99,24 @@ fn the_file_says_how_and_options_replace_it() {
             .concat(),
     );
     assert!(r.code == 0 && r.stderr.contains("have no effect without --save labels"), "{}", r.stderr);
+    let overlay = |save: &str| {
+        let args = [
+            "segment",
+            "data/images/a.png",
+            "-m",
+            "m.safetensors",
+            "--overlay",
+            "instances",
+            "--save",
+            save,
+            "-o",
+            "none/",
+        ];
+        let r = f.run(&[&args[..], &CPU].concat());
+        assert_eq!(r.code, 0, "{}", r.stderr);
+        r.stderr.contains("--overlay has no effect without --save overlay")
+    };
+    assert!(overlay("labels") && overlay("mask") && !overlay("overlay"));
 }
 
 #[test]
@@ -125,16 +143,16 @@ fn eval_scores_what_segment_writes() {
         let r = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data", "--json"][..], &CPU, args].concat());
         assert_eq!(r.code, 0, "{}", r.stderr);
         let d: Value = serde_json::from_str(&r.stdout).unwrap();
-        assert_eq!((&d["objects"]["predicted"], &d["objects_by"]), (&json!(written.count), &json!(written.by)));
+        assert_eq!((&d["instances"]["predicted"], &d["instances_by"]), (&json!(written.count), &json!(written.by)));
         for score in ["mean_ap", "aji", "pq", "seg"] {
             assert_eq!(
-                (&d["objects"][score], &d["pictures"][0]["scores"][score]),
+                (&d["instances"][score], &d["images"][0]["scores"][score]),
                 (&json!(1.0), &json!(1.0)),
                 "{score}"
             );
         }
         let ious: Vec<f64> =
-            d["objects"]["thresholds"].as_array().unwrap().iter().map(|t| t["iou"].as_f64().unwrap()).collect();
+            d["instances"]["thresholds"].as_array().unwrap().iter().map(|t| t["iou"].as_f64().unwrap()).collect();
         assert_eq!(ious, [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9]);
         let text = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data"][..], &CPU, args].concat()).stdout;
         assert!(text.contains("mean AP 1.0000, AJI 1.0000, PQ 1.0000, SEG 1.0000"), "{text}");
@@ -205,7 +223,7 @@ fn a_network_that_predicts_geometry_is_decoded_by_it() {
         let r = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data", "--json"][..], &CPU, args].concat());
         assert_eq!(r.code, 0, "{}", r.stderr);
         let d: Value = serde_json::from_str(&r.stdout).unwrap();
-        assert_eq!((&d["objects"]["predicted"], &d["objects"]["aji"]), (&json!(found.count), &json!(1.0)));
+        assert_eq!((&d["instances"]["predicted"], &d["instances"]["aji"]), (&json!(found.count), &json!(1.0)));
     }
     let text = f.run(&["inspect", "m.safetensors"]).stdout;
     let target = "target        multi: foreground logit, distance, touching-border logit, offset y, offset x";

@@ -58,7 +58,7 @@ fn a_folder_gives_what_each_image_gives() {
                 "05.png" | "missing.tif" => assert!(line["error"].as_str().unwrap().contains(name), "{line}"),
                 "03.png" => assert_eq!(line["skipped"], true),
                 _ => {
-                    assert!(line["objects"].as_u64().unwrap() > 0, "{line}");
+                    assert!(line["instances"].as_u64().unwrap() > 0, "{line}");
                     for suffix in SUFFIXES {
                         let file = format!("{}_{suffix}", name.trim_end_matches(".png"));
                         let [alone, together] =

@@ -43,7 +43,7 @@ fn results_have_the_size_of_the_image_whatever_the_tiles() {
             assert_eq!((&line["scale"], &line["diameter"]), (&json!([factor, factor]), &Value::Null));
             assert_eq!((&line["width"], &line["height"]), (&json!(76), &json!(40)));
             assert_eq!(line["tiles"] == json!([1, 1]), tile.is_none(), "{line}");
-            assert!(line["objects"].as_u64().unwrap() > 0, "{line}");
+            assert!(line["instances"].as_u64().unwrap() > 0, "{line}");
             let outputs = line["outputs"].as_object().unwrap().values();
             outputs.map(|p| std::fs::read(f.path(p.as_str().unwrap())).unwrap()).collect()
         };

@@ -87,7 +87,7 @@ pub(super) fn finish(
                 return Err(Error::Limit {
                     what: format!("one of {}", region.place()),
                     needed: mib(needed),
-                    limit: format!("{} of memory", mib(options.memory)),
+                    limit: options.limit().to_string(),
                 });
             }
             flood.run(&region, &pixels);
@@ -109,7 +109,7 @@ pub(super) fn finish(
         first_by.push(first[n]);
     }
     let Members { width, height, .. } = members;
-    let (source, memory) = (Source::Bands(bands), options.memory);
+    let (source, memory) = (Source::Bands(bands), options.limit());
     let instances =
         Instances { width, height, memory, source, samples: None, number, class, last: last_by, whole: Vec::new() };
     Ok((instances, first_by))
@@ -163,7 +163,7 @@ fn without(
             return Err(Error::Limit {
                 what: format!("the table of regions without clusters up to row {y}"),
                 needed: mib(needed),
-                limit: format!("{} of memory", mib(options.memory)),
+                limit: options.limit().to_string(),
             });
         }
     }
@@ -171,7 +171,7 @@ fn without(
     let regions = Instances {
         width,
         height,
-        memory: options.memory,
+        memory: options.limit(),
         source: Source::Rows(regions),
         samples: None,
         number: numbered.number,
