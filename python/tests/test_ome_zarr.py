@@ -43,6 +43,21 @@ def test_labels_go_into_the_image(images):
         result.save(path)
 
 
+@pytest.mark.parametrize("name", ["levels_04.zarr", "levels_05.zarr"])
+def test_a_level_is_that_of_the_program(program, images, tmp_path, name):
+    path = images / name
+    program("segment", path, "--level", "1", "-o", tmp_path, "--save", "labels,csv")
+    result, whole = segment(path, level=1), segment(path)
+    assert result.labels.shape == read_image(path, level=1).shape == (21, 27) != whole.labels.shape
+    assert result.pixel_size is not None and whole.pixel_size is not None
+    np.testing.assert_allclose(result.pixel_size, np.multiply(whole.pixel_size, 2), rtol=0.05)
+    for ending in ["_labels.tif", "_objects.csv"]:
+        result.save(tmp_path / f"own{ending}")
+        assert (tmp_path / f"own{ending}").read_bytes() == (tmp_path / f"{path.stem}{ending}").read_bytes(), ending
+    with pytest.raises(unet_wgpu.InvalidFileError, match=r"has levels 0 to 2 \(53x41, 27x21, 14x11\), there is no level 3"):
+        segment(path, level=3)
+
+
 def test_files_are_the_programs(program, tmp_path):
     image = IMAGES[0]
     program("segment", image, "-o", tmp_path, "--save", "labels,ome-zarr,geojson,csv")

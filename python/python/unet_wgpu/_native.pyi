@@ -58,6 +58,7 @@ class Segmenter:
         channels: list[int] | None,
         fill_nan: float | None,
         page: int,
+        level: int,
         instances: str | None,
         probability: bool,
         tile: int | None,
