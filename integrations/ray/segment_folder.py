@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
 from collections import Counter
@@ -22,46 +21,17 @@ from typing import Any
 
 import numpy as np
 
-SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".jp2", ".npy", ".zarr"}
-#: Results of this script and of `unet segment`, which are no images.
-RESULTS = ("_labels", "_mask", "_overlay", "_prob", "_contours")
-
-
-def images_of(folder: Path) -> list[Path]:
-    """The images of a folder, sorted."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-    found = sorted(p for p in found if not p.stem.removesuffix(".ome").endswith(RESULTS))
-    return [image for path in found for image in (fields_of(path) if path.suffix.lower() == ".zarr" else [path])]
-
-
-def fields_of(folder: Path) -> list[Path]:
-    """The images of an OME-Zarr plate; an image itself."""
-
-    def described(group: Path) -> Any:
-        old, new = group / ".zattrs", group / "zarr.json"
-        if not new.exists():
-            return json.loads(old.read_text(encoding="utf-8")) if old.exists() else {}
-        return json.loads(new.read_text(encoding="utf-8")).get("attributes", {}).get("ome", {})
-
-    plate = described(folder).get("plate")
-    if plate is None:
-        return [folder]
-    wells = [folder / well["path"] for well in plate["wells"]]
-    return [well / field["path"] for well in wells for field in described(well)["well"]["images"]]
-
-
-def stem_of(path: Path) -> str:
-    """What results are named after: `plate_A_1_0` for `plate.zarr/A/1/0`, as the program does."""
-    plate = next((p for p in path.parents if p.suffix.lower() == ".zarr"), None)
-    return path.stem if plate is None else "_".join([plate.stem, *path.relative_to(plate).parts])
-
 
 def outputs(path: Path, out: Path) -> tuple[Path, Path]:
-    return out / f"{stem_of(path)}_labels.tif", out / f"{stem_of(path)}_objects.csv"
+    """Labels and table of an image, named as the program names them."""
+    import unet_wgpu
+
+    return unet_wgpu.result_path(path, "labels", out), unet_wgpu.result_path(path, "csv", out)
 
 
-def name_of(path: Path) -> str:
-    return path.name if path.suffix else stem_of(path)
+def name_of(path: Path, out: Path) -> str:
+    """A file by its own name, an image of a plate by that of its results: `plate_A_1_0` for `plate.zarr/A/1/0`."""
+    return path.name if path.suffix else outputs(path, out)[0].name.removesuffix("_labels.tif")
 
 
 class Segmenter:
@@ -88,12 +58,12 @@ class Segmenter:
             raise
         except unet_wgpu.UnetError as error:
             # One bad image must not stop the rest.
-            return {"image": name_of(path), "instances": -1, "error": str(error)}
+            return {"image": name_of(path, self.out), "instances": -1, "error": str(error)}
         labels, table = outputs(path, self.out)
         result.save(table)
         # Last: it marks the image as done.
         result.save(labels)
-        return {"image": name_of(path), "instances": result.count, "error": ""}
+        return {"image": name_of(path, self.out), "instances": result.count, "error": ""}
 
 
 class Whole:
@@ -117,7 +87,7 @@ class Whole:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Segment a folder of images on a Ray cluster.")
-    parser.add_argument("images", type=Path, help="a folder that every worker sees")
+    parser.add_argument("images", type=Path, help="a folder, or an OME-Zarr plate, that every worker sees")
     parser.add_argument("results", type=Path, help="a folder that every worker sees")
     parser.add_argument("--model", default="nuclei", help="a built-in model, or a file that every worker sees")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with one model (default 1)")
@@ -127,13 +97,16 @@ def main() -> int:
     given = parser.parse_args()
 
     import ray
+    import unet_wgpu
 
-    images, out = images_of(given.images.resolve()), given.results.resolve()
-    if not images:
-        parser.error(f"no images in {given.images}")
-    doubled = [stem for stem, n in Counter(stem_of(p) for p in images).items() if n > 1]
+    out = given.results.resolve()
+    try:
+        images = unet_wgpu.find_images(given.images.resolve())
+    except unet_wgpu.UnetError as e:
+        parser.error(str(e))
+    doubled = [path for path, n in Counter(outputs(p, out)[0] for p in images).items() if n > 1]
     if doubled:
-        parser.error(f"two images would both be written as {doubled[0]}_labels.tif; use folders of their own")
+        parser.error(f"two images would both be written as {doubled[0].name}; use folders of their own")
     out.mkdir(parents=True, exist_ok=True)
     left = [p for p in images if not all(f.exists() for f in outputs(p, out))]
     if len(left) < len(images):

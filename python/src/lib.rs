@@ -8,6 +8,7 @@ mod error;
 mod evaluate;
 mod inspect;
 mod model;
+mod paths;
 mod results;
 mod scale;
 mod segment;
@@ -32,6 +33,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(device::lose_device, m)?)?;
     m.add_function(wrap_pyfunction!(device::set_cache_folder, m)?)?;
     m.add_function(wrap_pyfunction!(evaluate::evaluate, m)?)?;
+    m.add_function(wrap_pyfunction!(paths::find_images, m)?)?;
+    m.add_function(wrap_pyfunction!(paths::result_path, m)?)?;
     m.add_function(wrap_pyfunction!(selftest::selftest, m)?)?;
     m.add_function(wrap_pyfunction!(train::train, m)?)?;
     m.add_function(wrap_pyfunction!(work::join_stragglers, m)?)?;

@@ -59,8 +59,8 @@ impl Segmenter {
 
     /// Segments an image: a path, or an array of `uint8`, `uint16` or `float32`.
     #[pyo3(signature = (
-        image, *, channels, fill_nan, page, instances, probability, tile, scale, memory, exact, blend, batch, normalise,
-        progress
+        image, *, channels, fill_nan, page, level, instances, probability, tile, scale, memory, exact, blend, batch,
+        normalise, progress
     ))]
     #[expect(clippy::too_many_arguments, reason = "one for each option of the Python function")]
     fn segment(
@@ -69,6 +69,7 @@ impl Segmenter {
         channels: Option<Vec<usize>>,
         fill_nan: Option<f32>,
         page: usize,
+        level: usize,
         instances: Option<String>,
         probability: bool,
         tile: Option<usize>,
@@ -80,7 +81,7 @@ impl Segmenter {
         normalise: Option<String>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Results> {
-        let read = OpenOptions { page, channels, fill_nan, memory: Some(memory), ..OpenOptions::default() };
+        let read = OpenOptions { page, level, channels, fill_nan, memory: Some(memory), ..OpenOptions::default() };
         let input = Input::new(image, read.clone())?;
         let (path, raised) = (input.path(), input.raised());
         let segmenter = self.inner.clone();

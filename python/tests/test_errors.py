@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import unet_wgpu
+from conftest import IMAGES
 from unet_wgpu import Model, segment
 
 IMAGE = np.zeros((32, 32), np.uint8)
@@ -59,6 +60,14 @@ CASES = {
     "setting type": (lambda: segment(IMAGE, instances={"threshold": print}), ValueError, "instances: cannot be passed on"),
     "progress": (lambda: segment(IMAGE, progress=3), ValueError, "progress: int is neither a function nor a bar"),
     "page": (lambda: unet_wgpu.read_image(__file__), ValueError, "test_errors.py"),
+    "no page": (lambda: segment(IMAGE, page=1), ValueError, "page: 1 is of a file, and the image is an array"),
+    "no image": (lambda: unet_wgpu.find_images("nowhere/x.png"), FileNotFoundError, "nowhere/x.png: no such file"),
+    "no match": (lambda: unet_wgpu.find_images("nowhere/*.png"), ValueError, "no images match"),
+    "no kind": (lambda: unet_wgpu.result_path("a.png", "jpeg"), ValueError, "kind `jpeg`: is no kind of result"),
+    "no level": (lambda: segment(IMAGE, level=1), ValueError, "level: 1 is of a file, and the image is an array"),
+    "level": (lambda: segment(IMAGE, level=-1), ValueError, "level: -1 is not a whole number from 0"),
+    "level type": (lambda: segment(IMAGE, level="x"), ValueError, "level: 'x' is not a whole number"),
+    "level of a file": (lambda: segment(IMAGES[0], level=2), ValueError, "full size only, there is no level 2"),
     "ratio": (lambda: unet_wgpu.evaluate([(IMAGE, IMAGE)], iou=[2]), ValueError, "IoU threshold: 2 is not in"),
     "truth shape": (lambda: unet_wgpu.evaluate([(IMAGE, IMAGE[:3])]), ValueError, r"ground truth 0: shape \(3, 32\)"),
     "truth type": (lambda: unet_wgpu.evaluate([(IMAGE, nan())]), TypeError, "ground truth 0: dtype float32"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import unet_wgpu
 from conftest import IMAGES
-from unet_wgpu import read_image, segment
+from unet_wgpu import find_images, read_image, result_path, segment
 
 FIXTURES = Path(__file__).resolve().parents[2] / "assets" / "fixtures" / "zarr.zip"
 
@@ -43,6 +43,21 @@ def test_labels_go_into_the_image(images):
         result.save(path)
 
 
+@pytest.mark.parametrize("name", ["levels_04.zarr", "levels_05.zarr"])
+def test_a_level_is_that_of_the_program(program, images, tmp_path, name):
+    path = images / name
+    program("segment", path, "--level", "1", "-o", tmp_path, "--save", "labels,csv")
+    result, whole = segment(path, level=1), segment(path)
+    assert result.labels.shape == read_image(path, level=1).shape == (21, 27) != whole.labels.shape
+    assert result.pixel_size is not None and whole.pixel_size is not None
+    np.testing.assert_allclose(result.pixel_size, np.multiply(whole.pixel_size, 2), rtol=0.05)
+    for ending in ["_labels.tif", "_objects.csv"]:
+        result.save(tmp_path / f"own{ending}")
+        assert (tmp_path / f"own{ending}").read_bytes() == (tmp_path / f"{path.stem}{ending}").read_bytes(), ending
+    with pytest.raises(unet_wgpu.InvalidFileError, match=r"has levels 0 to 2 \(53x41, 27x21, 14x11\), there is no level 3"):
+        segment(path, level=3)
+
+
 def test_files_are_the_programs(program, tmp_path):
     image = IMAGES[0]
     program("segment", image, "-o", tmp_path, "--save", "labels,ome-zarr,geojson,csv")
@@ -58,6 +73,23 @@ def test_files_are_the_programs(program, tmp_path):
         for file in inside:
             text = (theirs / file).read_bytes().replace(theirs.name.encode(), own.name.encode())
             assert (own / file).read_bytes() == text, file
+
+
+def test_images_of_a_plate(program, images, tmp_path):
+    plate = images / "plate.zarr"
+    found = find_images(plate)
+    assert found == [plate / field for field in ("A/1/0", "A/1/1", "B/2/0")]
+    assert find_images([plate / "A/1", plate / "B/2/0"]) == found
+    assert [p for p in find_images(str(images / "plate.z*"))] == found
+    program("segment", plate, "-o", tmp_path / "out", "--save", "labels")
+    for path in found:
+        theirs = result_path(path, "labels", tmp_path / "out")
+        np.testing.assert_array_equal(segment(path).labels, read_image(theirs))
+    assert len(list((tmp_path / "out").iterdir())) == len(found)
+    assert result_path(found[0], "ome-zarr") == found[0] / "labels" / "unet"
+    for call in (segment, read_image):
+        with pytest.raises(unet_wgpu.InvalidFileError, match=r"holds 3 images; open one of them: A/1/0, A/1/1, B/2/0"):
+            call(plate)
 
 
 def test_what_cannot_be_saved(cells, tmp_path):

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
     Calibration, ImageFacts, OpenOptions, PageFacts, PixelSize, PixelSizeSource, Sample, SourceInfo, describe_image,
-    image_format, is_zarr, open_image,
+    expand_inputs, image_format, is_zarr, open_image,
 };
 
 /// Groups of pages that are listed; further pages are only counted.
@@ -28,9 +28,40 @@ pub(super) fn is_image(path: &Path) -> bool {
 
 /// Describes an image on stdout.
 pub(super) fn run(path: &Path, as_json: bool) -> Result<()> {
+    let images = match path.to_str() {
+        Some(name) if is_zarr(path) => expand_inputs(&[name])?,
+        _ => Vec::new(),
+    };
+    if let [first, _, ..] = images.as_slice() {
+        return several(path, &images, first, as_json);
+    }
     let Some(facts) = describe_image(path)? else { return Ok(()) };
     let read = open_image(path, &OpenOptions::default()).map(|s| s.info());
     if as_json { output::json(&document(path, &facts, &read)) } else { output::line(&text(path, &facts, &read)) }
+}
+
+/// Describes what holds several images, such as a plate: lists them, and describes the first.
+fn several(path: &Path, images: &[PathBuf], first: &Path, as_json: bool) -> Result<()> {
+    let facts = describe_image(first)?.unwrap_or_default();
+    let read = open_image(first, &OpenOptions::default()).map(|s| s.info());
+    if as_json {
+        let paths: Vec<_> = images.iter().map(|p| p.to_string_lossy()).collect();
+        return output::json(&json!({
+            "image": path.to_string_lossy(),
+            "format": facts.format,
+            "image_count": images.len(),
+            "images": paths,
+            "first": document(first, &facts, &read),
+        }));
+    }
+    let inside = |p: &PathBuf| p.strip_prefix(path).unwrap_or(p).display().to_string();
+    let listed: Vec<String> = images.iter().take(SHOWN).map(inside).collect();
+    let more = if images.len() > SHOWN { ", ..." } else { "" };
+    let (name, count, listed) = (path.display(), images.len(), listed.join(", "));
+    let about = format!(
+        "plate         {name}\nimages        {count}: {listed}{more}\n              `unet segment` takes all of them; the first is\n\n"
+    );
+    output::line(&(about + &text(first, &facts, &read)))
 }
 
 fn source(size: &PixelSize) -> String {

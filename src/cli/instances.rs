@@ -2,10 +2,10 @@
 
 use super::values;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unet_wgpu::low_level::infer::{
     Calibration, Connectivity, Coordinates, InstanceMethod, InstanceOptions, InstanceSettings, InstanceSink,
-    InstanceWriter,
+    InstanceWriter, Output,
 };
 use unet_wgpu::low_level::weights::{MAX_JUMPS, MAX_OFFSET, MAX_SMOOTHING};
 use unet_wgpu::{Error, Result};
@@ -156,7 +156,7 @@ pub(super) fn note(
 pub(super) fn sink(
     options: InstanceOptions,
     input: &Path,
-    files: Vec<(&'static dyn InstanceWriter, PathBuf)>,
+    files: Vec<(&'static dyn InstanceWriter, Output)>,
     (calibration, coordinates): (Calibration, Coordinates),
 ) -> Result<InstanceSink> {
     if coordinates == Coordinates::World {

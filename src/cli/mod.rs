@@ -29,6 +29,7 @@ mod run;
 mod scale;
 mod segment;
 mod segment_group;
+mod segment_jobs;
 mod segment_pipeline;
 mod segment_report;
 mod selftest;

@@ -4,7 +4,8 @@ use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::scale::ScaleArgs;
-use super::segment_group::{Job, OpenJob, Save, Work};
+use super::segment_group::{OpenJob, Work};
+use super::segment_jobs::{self, Job, Naming, Save};
 use super::segment_pipeline::Pipeline;
 use super::segment_report::{Reporter, Reports};
 use super::shard::{Shard, shard};
@@ -14,12 +15,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
+use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
-    Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
-    expand_inputs_and_skipped, has_labels, is_own_result, labels_folder, name_for_results, output_path, page_count,
+    Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, expand_inputs_and_skipped,
 };
 use unet_wgpu::low_level::weights::{InstanceTarget, ModelMetadata, Normalisation, builtin};
-use unet_wgpu::{Error, Result};
 
 /// Segment images: write a mask and an overlay of each
 #[derive(Args)]
@@ -45,6 +45,8 @@ Examples:
 
   unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
                                                  two dyes of every plane; a TIFF is never in memory as a whole
+  unet segment stack.tif --page stack --save labels
+                                                 stack_labels.tif with as many pages, which ImageJ and napari open as a stack
   unet segment large_nuclei.tif --diameter auto --save labels,csv
                                                  resized so that instances are as large as those that the model was trained on
   unet segment slide.svs --level 1 --save labels,csv
@@ -106,8 +108,9 @@ pub(super) struct Segment {
     blend: Blend,
     #[command(flatten)]
     read: ReadArgs,
-    /// Page of a TIFF file, or plane of a stack (also of OME-Zarr), counted from 0; `all` segments each as a separate image [default: 0]
-    #[arg(long, value_name = "N|all", conflicts_with = "pages_as_channels")]
+    /// Page of a TIFF file, or plane of a stack (also of OME-Zarr), counted from 0; `all` segments each as a separate image, `stack`
+    /// too, but writes masks, labels and probabilities of all pages into one TIFF file each [default: 0]
+    #[arg(long, value_name = "N|all|stack", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
     /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF, OME-Zarr): 0 is the full size, each further level a smaller copy;
     /// `unet inspect IMAGE` lists them
@@ -162,9 +165,11 @@ impl UnreadPages {
         let (path, pages) = self.first.as_ref()?;
         let path = path.display();
         Some(match self.files {
-            1 => format!("{path} has {pages} pages; page 0 is used (--page all for every page)"),
+            1 => format!(
+                "{path} has {pages} pages; page 0 is used (--page all for every page, --page stack for one TIFF of them)"
+            ),
             n => format!(
-                "{n} files have several pages (first: {path}, {pages} pages); page 0 of each is used (--page all for every page)"
+                "{n} files have several pages (first: {path}, {pages} pages); page 0 of each is used (--page all for every page, --page stack for one TIFF of them)"
             ),
         })
     }
@@ -197,26 +202,24 @@ impl Segment {
                 save.push(*s)
             }
         });
-        let mut jobs = self.jobs(&inputs, &save)?;
-        let outputs =
-            |jobs: &[Job]| jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect::<Vec<_>>();
-        check_distinct(&outputs(&jobs), &inputs)?;
+        // A folder of images, not one that is an image.
+        let folder = |i: &String| Path::new(i).is_dir() && inputs.first().is_none_or(|one| one != Path::new(i));
+        let (out, page) = (self.out.as_deref(), self.page.unwrap_or_default());
+        let naming = Naming { out, save: &save, page, of_folder: self.inputs.first().is_some_and(folder) };
+        if page == PageChoice::Stack && !save.iter().any(|s| naming.stacks(*s)) {
+            common.note("no kind of --save is a TIFF file: results of every page are files of their own");
+        }
+        let mut jobs = segment_jobs::jobs(&inputs, &naming)?;
+        segment_jobs::check_results(&jobs, &inputs)?;
         let all = jobs.len();
         if let Some(shard) = self.shard {
-            jobs = shard.of(jobs);
+            jobs = segment_jobs::part(jobs, shard);
             common.note(&format!("part {shard} has {} of {all} images", jobs.len()));
             if jobs.is_empty() {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        jobs.iter().flat_map(|j| &j.outputs).try_for_each(|(save, path)| match save.is_folder() {
-            // It takes the place of an older one.
-            true if path.is_dir() => check_writable(path.with_extension("tmp")),
-            _ => check_writable(path),
-        })?;
-        if !self.overwrite {
-            jobs.iter().filter(|j| !self.skips(j)).try_for_each(check_own)?;
-        }
+        segment_jobs::check_places(&jobs, self.overwrite, |job| self.skips(job))?;
         let models = self.model.iter().map(|m| self.set.open(m, common)).collect::<Result<Vec<_>>>()?;
         let ensemble = Ensemble::new(models)?.with_tta(self.tta);
         let backend = common.backend()?;
@@ -283,7 +286,7 @@ impl Segment {
             classes: segmenter.classes(),
             method: instances.to_string(),
             trained: trained.and_then(|t| t.pixel_size),
-            pages: self.page.unwrap_or_default() != PageChoice::default(),
+            pages: page != PageChoice::default(),
             level: self.level,
             several: all > 1,
             failed: 0,
@@ -340,7 +343,7 @@ impl Segment {
                     if !pipeline.run(segmenter, &mut group) {
                         return skipped;
                     }
-                    pipeline.fail(job.input, e);
+                    pipeline.fail(job, e);
                 }
             }
             if group.len() == usize::from(self.batch) && !pipeline.run(segmenter, &mut group) {
@@ -352,59 +355,8 @@ impl Segment {
     }
 
     fn skips(&self, job: &Job) -> bool {
-        let exists = |(save, path): &(Save, PathBuf)| if save.is_folder() { has_labels(path) } else { path.is_file() };
-        self.skip_existing && job.outputs.iter().all(exists)
+        self.skip_existing && job.is_done()
     }
-
-    /// The images of all files, one per page, with the paths of their results.
-    fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
-        let mut pages = Vec::new();
-        for input in inputs {
-            match self.page.unwrap_or_default() {
-                PageChoice::One(page) => pages.push((input, page, None)),
-                // A file that cannot be read is reported when it is opened.
-                PageChoice::All => match page_count(input).unwrap_or(1) {
-                    1 => pages.push((input, 0, None)),
-                    count => pages.extend((0..count).map(|p| (input, p, Some(p)))),
-                },
-            }
-        }
-        // A folder of images, not one that is an image.
-        let folder = |i: &String| Path::new(i).is_dir() && inputs.first().is_none_or(|one| one != Path::new(i));
-        let several = pages.len() > 1 || self.inputs.first().is_some_and(folder);
-        let out = self.out.as_deref();
-        let job = |(input, page, number): (&'a PathBuf, usize, Option<usize>)| {
-            let named = name_for_results(input);
-            let named = match (number, named.file_stem()) {
-                (Some(number), Some(stem)) => {
-                    let mut name = stem.to_os_string();
-                    name.push(format!("_page{number}"));
-                    if let Some(extension) = named.extension() {
-                        name.push(".");
-                        name.push(extension);
-                    }
-                    named.with_file_name(name)
-                }
-                _ => named,
-            };
-            let path = |s: &Save| match s.is_folder() {
-                true => Ok((*s, labels_folder(out, input, &named, number, several)?)),
-                false => Ok((*s, output_path(out, &named, s.suffix(), s.extension(out), several)?)),
-            };
-            Ok(Job { input, page, outputs: save.iter().map(path).collect::<Result<_>>()? })
-        };
-        pages.into_iter().map(job).collect()
-    }
-}
-
-/// Fails if a result would replace a file that is none of ours.
-fn check_own(job: &Job) -> Result<()> {
-    for (_, path) in &job.outputs {
-        if (path.is_file() || path.is_dir()) && !is_own_result(path)? {
-            return Err(Error::file(path, "exists and is no result of this program; --overwrite replaces it"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Images of `unet segment`: opening them, and running them through the network, alone or several in a batch.
 
 use super::scale::ScaleArgs;
+use super::segment_jobs::{Job, Save};
 use super::{Common, instances, output};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use unet_wgpu::low_level::infer::{
     BandSink, Coordinates, Held, HoldSink, ImageSource, ImageTask, InstanceOptions, InstanceReport, OpenOptions,
-    ResultSink, Scale, SegmentOptions, Segmenter, Streamed, Writer, calibration_of, check_channels, open_image,
+    Output, ResultSink, Scale, SegmentOptions, Segmenter, Streamed, calibration_of, check_channels, open_image,
     page_count,
 };
 use unet_wgpu::low_level::weights::TrainedScale;
@@ -15,16 +16,6 @@ use unet_wgpu::{Error, Result};
 
 /// Queued images that are decoded whole take at most the memory divided by this.
 const QUEUE_SHARE: u64 = 4;
-
-/// A kind of result.
-pub(super) type Save = &'static dyn Writer;
-
-/// One image of a file, and where its results go.
-pub(super) struct Job<'a> {
-    pub input: &'a Path,
-    pub page: usize,
-    pub outputs: Vec<(Save, PathBuf)>,
-}
 
 /// How images are segmented.
 pub(super) struct Work<'a> {
@@ -84,19 +75,23 @@ impl Work<'_> {
     /// Opens an image that takes at most `memory` bytes.
     pub(super) fn open<'a>(&self, job: &'a Job<'a>, number: usize, memory: u64) -> Result<OpenJob<'a>> {
         let start = Instant::now();
+        if job.is_given_up() {
+            return Err(Error::file(job.input, "another page failed"));
+        }
         let open = OpenOptions { page: job.page, level: self.level, memory: Some(memory), ..self.read.clone() };
         let source = open_image(job.input, &open)?;
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.scale.pixel_size)?;
+        job.begin_stack(&calibration)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
         let scale = self.scale.of(pixel, self.trained);
-        let created = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
-        let created: Vec<_> = created.collect::<Result<_>>()?;
+        let sink = |(save, output): (Save, Output)| Ok((save, output.clone(), save.sink(output, &calibration)?));
+        let created: Vec<_> = job.places().into_iter().map(sink).collect::<Result<_>>()?;
         let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
-        for (save, path, sink) in created {
+        for (save, output, sink) in created {
             match sink {
-                ResultSink::Instances(writer) => files.push((writer, path.clone())),
-                ResultSink::Rows(_) if self.overlay && save.shows_instances() => overlay = Some(path),
+                ResultSink::Instances(writer) => files.push((writer, output)),
+                ResultSink::Rows(_) if self.overlay && save.shows_instances() => overlay = Some(output),
                 ResultSink::Rows(sink) => sinks.push(sink),
             }
         }
@@ -104,8 +99,8 @@ impl Work<'_> {
         let mut opened = OpenJob { job, number, pages, source, sinks, instances: None, pixel, scale, opening: 0.0 };
         if !files.is_empty() || overlay.is_some() {
             // Temporary files lie beside results.
-            let result = files.first().map(|f| &f.1).or(overlay);
-            let folder = result.and_then(|f| f.parent()).filter(|p| !p.as_os_str().is_empty());
+            let result = files.first().map(|f| &f.1).or(overlay.as_ref());
+            let folder = result.and_then(|f| f.name().parent()).filter(|p| !p.as_os_str().is_empty());
             // A missing folder `labels` is not made for them.
             let in_folder = files.first().is_some_and(|f| f.0.is_folder());
             let folder =
@@ -113,8 +108,8 @@ impl Work<'_> {
             let options = self.instances.clone().with_scratch(folder.to_path_buf());
             let sink = instances::sink(options, job.input, files, (calibration, self.coordinates))?;
             let mut sink = sink.with_page(job.page);
-            if let Some(path) = overlay {
-                sink = sink.with_overlay(path);
+            if let Some(output) = overlay {
+                sink = sink.with_overlay(output);
             }
             opened.instances = Some(Box::new(sink.report()));
             opened.sinks.push(Box::new(sink));

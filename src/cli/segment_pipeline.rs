@@ -2,7 +2,8 @@
 //!
 //! The memory for both is bounded, and there is none while an image takes several tiles, or half of the memory for the network.
 
-use super::segment_group::{Job, OpenJob, Segmented, Work, about, progress_bar};
+use super::segment_group::{OpenJob, Segmented, Work, about, progress_bar};
+use super::segment_jobs::Job;
 use super::segment_report::{Done, Report, Reports};
 use super::{Common, output};
 use rayon::Scope;
@@ -58,9 +59,9 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
         self.report(Report::Skipped(input));
     }
 
-    /// An image that cannot be opened.
-    pub(super) fn fail(&mut self, input: &'a Path, e: Error) {
-        self.report(Report::Failed(input, e));
+    /// An image that cannot be opened or segmented.
+    pub(super) fn fail(&mut self, job: &'a Job<'a>, e: Error) {
+        self.report(failure(job, e));
     }
 
     fn report(&mut self, report: Report<'a>) {
@@ -117,12 +118,12 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
         let mut going = true;
         for (segmented, result) in results {
             let Segmented { opened, held } = segmented;
-            let (input, ms) = (opened.job.input, opened.opening + ms);
+            let (job, input, ms) = (opened.job, opened.job.input, opened.opening + ms);
             let result = match result.map_err(|e| about(input, e)) {
                 Ok(result) => result,
                 Err(e) => {
                     going &= !matches!(e, Error::DeviceLost(_) | Error::Cancelled);
-                    self.fail(input, e);
+                    self.fail(opened.job, e);
                     continue;
                 }
             };
@@ -148,11 +149,20 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
                     turn,
                     match written {
                         Ok(()) => done(ms + output::ms(start)),
-                        Err(e) => Report::Failed(input, about(input, e)),
+                        Err(e) => failure(job, about(input, e)),
                     },
                 );
             });
         }
         going && !self.reports.ended()
+    }
+}
+
+/// What is reported of a failure. Without a page there is no stack, so its other pages are left out.
+fn failure<'a>(job: &'a Job<'a>, e: Error) -> Report<'a> {
+    match (job.fail(), &e) {
+        // These end the run.
+        (_, Error::DeviceLost(_) | Error::Cancelled) | (None, _) => Report::Failed(job.input, e),
+        (Some(first), _) => Report::LeftOut(job, first),
     }
 }

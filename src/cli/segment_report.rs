@@ -1,12 +1,12 @@
 //! What `unet segment` prints of each image, in the order of the images, whichever is done first.
 
 use super::scale::brief;
-use super::segment_group::{Job, Save};
+use super::segment_jobs::{Job, Save};
 use super::{Common, hints, output};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use unet_wgpu::low_level::infer::{InstanceReport, Scale, Streamed};
 use unet_wgpu::{Error, Message, Result};
@@ -16,6 +16,8 @@ pub(super) enum Report<'a> {
     /// Its results exist.
     Skipped(&'a Path),
     Failed(&'a Path, Error),
+    /// Another page failed, without which there is no stack.
+    LeftOut(&'a Job<'a>, usize),
     Done(Box<Done<'a>>),
 }
 
@@ -114,6 +116,7 @@ impl Reporter<'_> {
             }
             Report::Skipped(_) => Ok(()),
             Report::Failed(input, e) => self.failed(input, e),
+            Report::LeftOut(job, first) => self.left_out(job, first),
             Report::Done(done) => self.done(&done).or_else(|e| self.failed(done.job.input, e)),
         }
     }
@@ -156,9 +159,24 @@ impl Reporter<'_> {
         Ok(())
     }
 
+    /// The other pages of a stack are reported once.
+    fn left_out(&mut self, job: &Job, first: usize) -> Result<()> {
+        self.failed += 1;
+        let reason = format!("{}: no stack is written, since page {first} failed", job.input.display());
+        if self.notes.insert(reason.clone()) {
+            output::error(&reason);
+        }
+        if self.common.json {
+            let line = json!({ "input": job.input.to_string_lossy(), "page": job.page, "error": reason });
+            output::line_if_read(&line.to_string())?;
+        }
+        Ok(())
+    }
+
     fn done(&mut self, done: &Done) -> Result<()> {
         let Done { job, pixel, scale, instances, result, ms, device_bytes } = done;
-        let Job { input, page, outputs } = job;
+        let Job { input, page, .. } = job;
+        let outputs = job.written();
         self.notes(input, &result.notes);
         if let (Scale::PixelSize(_), Some(size)) = (scale, self.trained) {
             self.resized(size);
@@ -175,16 +193,18 @@ impl Reporter<'_> {
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
             let found = instances.as_ref().map_or(String::new(), |o| format!("; {} instances", o.count));
             let page = if self.pages { format!(", page {page}") } else { String::new() };
+            let wrote = if files.is_empty() { String::new() } else { format!("; wrote {}", files.join(", ")) };
             return output::line_if_read(&format!(
-                "{}{page}: {width}x{height}{scale}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
+                "{}{page}: {width}x{height}{scale}{tiles}{batch}, {:.2} s{fallback}; {}{found}{wrote}",
                 input.display(),
                 ms / 1e3,
                 classes.join(", "),
-                files.join(", ")
             ));
         }
-        let key = |s: Save| if s.is_folder() { s.name() } else { s.suffix() };
-        let named = |(s, p): &(Save, PathBuf)| (key(*s).to_string(), json!(p.to_string_lossy()));
+        let named = |(s, p): &(Save, &Path)| {
+            let key = if s.is_folder() { s.name() } else { s.suffix() };
+            (key.to_string(), json!(p.to_string_lossy()))
+        };
         let line = json!({
             // Serialising a path that is not UTF-8 would panic.
             "input": input.to_string_lossy(),

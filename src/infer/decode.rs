@@ -1,5 +1,6 @@
 //! Image file decoding. The format is found from the first bytes, never from the name.
 
+mod axes;
 mod calibrate;
 mod chunks;
 mod describe;
@@ -14,14 +15,19 @@ mod plane;
 mod raw;
 mod refused;
 mod shaped;
+#[cfg(feature = "std-fs")]
+mod strips;
 mod tag;
 mod tiff;
 #[cfg(feature = "ome-zarr")]
 pub(super) mod zarr;
 
+pub(super) use axes::axes_of;
 pub(super) use calibrate::calibration;
 pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
+#[cfg(feature = "std-fs")]
+pub(super) use strips::{StoredPage, StoredStrips};
 
 pub(crate) use orientation::orientation_of;
 

@@ -39,6 +39,8 @@ pub mod segment;
 #[cfg(feature = "std-fs")]
 mod skipped;
 pub mod source;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+mod stack;
 pub mod tile;
 pub mod tiling;
 pub mod writer;
@@ -74,7 +76,7 @@ pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
 #[cfg(feature = "image-formats")]
-pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
+pub use open::{calibration_of, check_channels, open_image, page_axes, page_count, read_image};
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -96,6 +98,8 @@ pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
 pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo, list_channels};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use stack::Stack;
 pub use tile::graph::TileOutputs;
 pub use tile::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};

@@ -10,7 +10,7 @@ use crate::infer::calibration::Calibration;
 use crate::infer::channel_kind::Alpha;
 use crate::infer::channels::ChannelMap;
 use crate::infer::decode::{
-    Bounds, Decoded, MAX_CHANNELS, MAX_PIXELS, calibration, check_whole, open_file, open_source, pages_of,
+    Bounds, Decoded, MAX_CHANNELS, MAX_PIXELS, axes_of, calibration, check_whole, open_file, open_source, pages_of,
 };
 use crate::infer::image::{Image, Sample};
 use crate::infer::orient::Orientation;
@@ -148,6 +148,12 @@ pub fn check_channels(input: impl Into<Input>, source: &dyn ImageSource, request
 /// every z plane and time; other formats: 1.
 pub fn page_count(input: impl Into<Input>) -> Result<usize> {
     pages_of(&input.into())
+}
+
+/// Z planes and times of an image file: a page is a plane at a time, and pages run through the planes first. Pages are planes where
+/// the file does not say.
+pub fn page_axes(input: impl Into<Input>) -> Result<[usize; 2]> {
+    axes_of(&input.into())
 }
 
 /// Calibration of the pixels that [`open_image`] returns, as far as the file has it. A `known` pixel size of the full

@@ -14,6 +14,8 @@ pub(crate) use sinks::PngFile;
 pub use sinks::{MaskSink, MaskWriter, ProbabilitySink, ProbabilityWriter};
 pub use strips::{SampleKind, StripLayout, StripTiff};
 pub use tags::TiffTag;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(in crate::low_level::infer) use tags::stack_tags;
 pub(in crate::low_level::infer) use tags::tags as calibration_tags;
 
 use super::band::{Band, BandInfo, BandSink, feed};

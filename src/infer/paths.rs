@@ -131,9 +131,9 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     Ok((each_image(found.into_iter().map(plain).collect()), tally))
 }
 
-/// The images in a folder and its subfolders, sorted, including those named like our own results.
+/// The images in a folder and its subfolders, sorted, including those named like our own results. Plates become their images.
 pub(crate) fn all_images(folder: &Path) -> Result<Vec<PathBuf>> {
-    walk(folder, None, is_image_file)
+    Ok(each_image(walk(folder, None, is_image_file)?))
 }
 
 /// The images of an OME-Zarr folder; `None` for anything else.
@@ -181,9 +181,13 @@ fn is_image_folder(_: &Path) -> bool {
 pub fn name_for_results(input: &Path) -> PathBuf {
     // The rows of a plate may be plain folders.
     const DEPTH: usize = 4;
-    let around =
-        input.ancestors().skip(1).take(DEPTH).filter(|p| !p.as_os_str().is_empty() && is_image_folder(p)).last();
-    let (Some(around), true) = (around, is_image_folder(input)) else { return input.to_path_buf() };
+    if !is_image_folder(input) {
+        return input.to_path_buf();
+    }
+    let above = input.ancestors().skip(1).take(DEPTH);
+    let Some(around) = above.filter(|p| !p.as_os_str().is_empty() && is_image_folder(p)).last() else {
+        return input.to_path_buf();
+    };
     let mut name = around.file_stem().unwrap_or_default().to_os_string();
     for part in input.strip_prefix(around).unwrap_or(input) {
         name.push("_");

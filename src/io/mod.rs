@@ -19,6 +19,8 @@ pub(crate) use input::Nature;
 #[cfg(any(feature = "image-formats", feature = "pytorch", feature = "bioimage"))]
 pub(crate) use input::Reader;
 pub use input::{Input, ReadSeek};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(crate) use output::Part;
 pub use output::{Output, PendingFile, PendingHandle, write_atomically};
 #[cfg(feature = "std-fs")]
 pub(crate) use replace::replace_file;

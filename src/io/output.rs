@@ -1,7 +1,7 @@
 //! Output to a file, which is written atomically, or to a writer, which gets the bytes when they are complete.
 
 use std::fmt;
-use std::io::{self, BufWriter, Cursor, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +31,28 @@ pub struct Output {
 enum Destination {
     #[cfg(feature = "std-fs")]
     File,
+    #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+    Part(Arc<Receive>),
     Writer(Arc<Mutex<dyn Write + Send>>),
+}
+
+/// What gets a part when it is complete.
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+type Receive = dyn Fn(Part) -> Result<()> + Send + Sync;
+
+/// A complete part of a result: a temporary file, which is gone when this is dropped.
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+#[derive(Debug)]
+pub(crate) struct Part(NamedTempFile);
+
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+impl Part {
+    /// Reads it from its start.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        let mut file = self.0.as_file().try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
 }
 
 impl fmt::Debug for Destination {
@@ -39,6 +60,8 @@ impl fmt::Debug for Destination {
         f.write_str(match self {
             #[cfg(feature = "std-fs")]
             Self::File => "file",
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Self::Part(_) => "part",
             Self::Writer(_) => "writer",
         })
     }
@@ -70,6 +93,12 @@ impl Output {
         (Self { name: name.into(), to: Destination::Writer(bytes.clone()) }, bytes)
     }
 
+    /// A part of the file `name`, in a temporary file beside it, which `receive` gets when it is complete.
+    #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+    pub(crate) fn part(name: PathBuf, receive: impl Fn(Part) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self { name, to: Destination::Part(Arc::new(receive)) }
+    }
+
     /// The name.
     pub fn name(&self) -> &Path {
         &self.name
@@ -86,6 +115,8 @@ impl Output {
         match &self.to {
             #[cfg(feature = "std-fs")]
             Destination::File => super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e)),
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Destination::Part(_) => write_atomically(self.clone(), |w| write(w)),
             Destination::Writer(_) => write_atomically(self.clone(), |w| write(w)),
         }
     }
@@ -118,6 +149,13 @@ fn folder_of(path: &Path) -> Result<&Path> {
     Ok(folder)
 }
 
+#[cfg(feature = "std-fs")]
+fn temporary_beside(name: &Path) -> Result<NamedTempFile> {
+    let folder = folder_of(name)?;
+    remove_leftovers_once(folder, PREFIX);
+    open_temporary(folder, PREFIX).map_err(|e| Error::io(name, e))
+}
+
 /// A file being written under a temporary name beside its own, or bytes on their way to a writer. Dropping it leaves no
 /// trace.
 #[derive(Debug)]
@@ -129,6 +167,8 @@ pub struct PendingFile {
 enum Pending {
     #[cfg(feature = "std-fs")]
     File(NamedTempFile),
+    #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+    Part(NamedTempFile, Arc<Receive>),
     Memory(Arc<Mutex<Cursor<Vec<u8>>>>, Arc<Mutex<dyn Write + Send>>),
 }
 
@@ -137,6 +177,8 @@ impl fmt::Debug for Pending {
         match self {
             #[cfg(feature = "std-fs")]
             Self::File(file) => file.fmt(f),
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Self::Part(file, _) => file.fmt(f),
             Self::Memory(..) => f.write_str("memory"),
         }
     }
@@ -148,11 +190,9 @@ impl PendingFile {
         let Output { name, to } = output.into();
         let kind = match to {
             #[cfg(feature = "std-fs")]
-            Destination::File => {
-                let folder = folder_of(&name)?;
-                remove_leftovers_once(folder, PREFIX);
-                Pending::File(open_temporary(folder, PREFIX).map_err(|e| Error::io(&name, e))?)
-            }
+            Destination::File => Pending::File(temporary_beside(&name)?),
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Destination::Part(receive) => Pending::Part(temporary_beside(&name)?, receive),
             Destination::Writer(writer) => Pending::Memory(Arc::default(), writer),
         };
         Ok(Self { name, kind })
@@ -168,6 +208,8 @@ impl PendingFile {
         Ok(PendingHandle(match &self.kind {
             #[cfg(feature = "std-fs")]
             Pending::File(file) => Kind::File(file.as_file().try_clone().map_err(|e| self.error(e))?),
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Pending::Part(file, _) => Kind::File(file.as_file().try_clone().map_err(|e| self.error(e))?),
             Pending::Memory(bytes, _) => Kind::Memory(bytes.clone()),
         }))
     }
@@ -183,6 +225,8 @@ impl PendingFile {
         match kind {
             #[cfg(feature = "std-fs")]
             Pending::File(temporary) => temporary.persist(&name).map(drop).map_err(|e| Error::io(&name, e.error)),
+            #[cfg(all(feature = "std-fs", feature = "image-formats"))]
+            Pending::Part(temporary, receive) => receive(Part(temporary)),
             Pending::Memory(bytes, writer) => {
                 let mut writer = lock(&*writer);
                 writer.write_all(lock(&bytes).get_ref()).and_then(|()| writer.flush()).map_err(|e| Error::io(&name, e))
@@ -220,6 +264,17 @@ impl Write for PendingHandle {
             #[cfg(feature = "std-fs")]
             Kind::File(file) => file.flush(),
             Kind::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// Reads back what was written.
+impl Read for PendingHandle {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            #[cfg(feature = "std-fs")]
+            Kind::File(file) => file.read(bytes),
+            Kind::Memory(memory) => lock(memory).read(bytes),
         }
     }
 }

@@ -8,6 +8,7 @@ mod overlap;
 mod reading;
 mod scale;
 mod shards;
+mod stacks;
 mod zarr;
 
 use assert_cmd::Command;

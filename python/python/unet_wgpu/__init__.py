@@ -8,7 +8,8 @@
 ((64, 64), dtype('int32'), 1)
 
 Functions
-    :func:`segment`, :func:`read_image`, :func:`evaluate`, :func:`devices`, :func:`selftest`, :func:`clear_cache`
+    :func:`segment`, :func:`read_image`, :func:`find_images`, :func:`result_path`, :func:`evaluate`, :func:`devices`,
+    :func:`selftest`, :func:`clear_cache`
 Classes
     :class:`Model`, :class:`Segmentation`
 Exceptions
@@ -39,6 +40,7 @@ from ._errors import (
 )
 from ._evaluate import evaluate
 from ._model import Model
+from ._paths import find_images, result_path
 from ._segment import Segmentation, clear_cache, segment
 
 __version__: str = _native.__version__
@@ -64,7 +66,9 @@ __all__ = [
     "clear_cache",
     "devices",
     "evaluate",
+    "find_images",
     "read_image",
+    "result_path",
     "segment",
     "selftest",
 ]

@@ -34,6 +34,14 @@ def whole(what: str, value: Any, least: int = 0) -> int:
     return number
 
 
+def part_of(source: Any, what: str, value: Any) -> int:
+    """The page or level of a file; an array has only the one that it is."""
+    number = whole(what, value)
+    if number and not isinstance(source, str):
+        raise invalid(what, f"{number} is of a file, and the image is an array; pass the array of that {what}")
+    return number
+
+
 def signed(what: str, value: Any) -> int:
     """A whole number that may be negative."""
     try:

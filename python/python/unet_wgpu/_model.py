@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _arrays, _native, _torch
-from ._arguments import bytes_of, channel_list, finite, json_of, observer, scale_of, settings_of, whole
+from ._arguments import bytes_of, channel_list, finite, json_of, observer, part_of, scale_of, settings_of, whole
 from ._device import prepare
 from ._segment import Segmentation
 
@@ -218,6 +218,7 @@ class Model:
         normalise: str | None = None,
         fill_nan: float | None = None,
         page: int = 0,
+        level: int = 0,
         device: str = "auto",
         precision: str = "f32",
         progress: Any = None,
@@ -229,7 +230,8 @@ class Model:
             source,
             channels=channel_list(channels),
             fill_nan=finite("fill_nan", fill_nan),
-            page=whole("page", page),
+            page=part_of(source, "page", page),
+            level=part_of(source, "level", level),
             instances=settings_of(instances),
             probability=probability,
             scale=scale_of(scale, diameter, pixel_size),

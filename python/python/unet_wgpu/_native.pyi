@@ -1,6 +1,7 @@
 """The native half of the package; not for direct use."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -16,8 +17,10 @@ __all__ = [
     "__version__",
     "devices",
     "evaluate",
+    "find_images",
     "join_stragglers",
     "read_image",
+    "result_path",
     "selftest",
     "set_cache_folder",
     "train",
@@ -58,6 +61,7 @@ class Segmenter:
         channels: list[int] | None,
         fill_nan: float | None,
         page: int,
+        level: int,
         instances: str | None,
         probability: bool,
         tile: int | None,
@@ -137,6 +141,8 @@ def evaluate(
     memory: int,
     progress: Callable[[float], object] | None,
 ) -> str: ...
+def find_images(paths: list[str]) -> list[Path]: ...
+def result_path(image: str, kind: str, out: str | None) -> Path: ...
 def selftest(device: str, *, filter: str) -> str: ...
 def train(
     config: str,

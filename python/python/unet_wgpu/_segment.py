@@ -260,6 +260,7 @@ def segment(
     normalise: str | None = None,
     fill_nan: float | None = None,
     page: int = 0,
+    level: int = 0,
     device: str = "auto",
     precision: str = "f32",
     progress: Any = None,
@@ -297,7 +298,7 @@ def segment(
         Median diameter of the instances in pixels: the image is resized so that they are as large as those that the model
         was trained on. "auto" estimates it in a first pass.
     pixel_size : float or (float, float), optional
-        Micrometres of a pixel, or across and down; instead of a file's.
+        Micrometres of a pixel, or across and down; instead of a file's. Of a pixel in full size if `level` is given.
     tile : int, optional
         Largest tile edge in pixels; by default as large as fits.
     tta : {"none", "flips", "d4"}, default "none"
@@ -316,7 +317,10 @@ def segment(
     fill_nan : float, optional
         Replaces NaN and infinity in float images; without it they are an error.
     page : int, default 0
-        The page of a file, counted from 0.
+        The page of a file, counted from 0; of OME-Zarr a z plane at a time. An array has no pages.
+    level : int, default 0
+        The level of a file's pyramid (OME-Zarr, OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, each further one
+        a smaller copy. Results have the size of that level. An array has no levels.
     device : str, default "auto"
         "auto", an index or part of a name from :func:`unet_wgpu.devices`, or "cpu" for the slow reference.
     precision : {"f32", "f16", "auto"}, default "f32"
@@ -339,7 +343,7 @@ def segment(
     InvalidArgumentError
         If another argument is wrong, or the image's channels do not suit the network.
     InvalidFileError, MissingFileError, FileAccessError
-        If a file cannot be used.
+        If a file cannot be used, or has no such page or level.
     DeviceNotFoundError, DeviceError, LimitError
         If there is no such device, it fails, or `memory` does not suffice.
 
@@ -371,6 +375,7 @@ def segment(
         normalise=normalise,
         fill_nan=fill_nan,
         page=page,
+        level=level,
         device=device,
         precision=precision,
         progress=progress,

@@ -36,6 +36,14 @@ pub(super) fn stack(xml: &str, file: &str) -> Result<Stack, String> {
     if stack.is_empty() { Err("it describes no image".into()) } else { Ok(stack) }
 }
 
+/// Z planes and times of an OME-TIFF of one image.
+pub(super) fn axes(xml: &str) -> Option<[usize; 2]> {
+    let document = Document::parse(xml).ok()?;
+    let mut images = local(document.root_element(), "Image");
+    let pixels = images.next().and_then(|image| local(image, "Pixels").next()).filter(|_| images.next().is_none())?;
+    Some([number(pixels, "SizeZ", Some(1)).ok()?, number(pixels, "SizeT", Some(1)).ok()?])
+}
+
 /// OME channel names of page `page`, which is one z plane and time of one image.
 pub(super) fn channel_names(xml: &str, page: usize) -> Result<Vec<String>, String> {
     let document = Document::parse(xml).map_err(|e| e.to_string())?;
@@ -136,14 +144,23 @@ fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, sta
     Ok(())
 }
 
+/// A number in ImageJ's description.
+fn imagej_number(description: &str, name: &str) -> Option<usize> {
+    let find = description.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+    find.and_then(|v| v.trim().parse().ok())
+}
+
+/// Z planes and times of an ImageJ stack.
+pub(super) fn imagej_axes(description: &str) -> Option<[usize; 2]> {
+    description.strip_prefix("ImageJ=")?;
+    Some(["slices", "frames"].map(|name| imagej_number(description, name).unwrap_or(1)))
+}
+
 /// The pages of an ImageJ stack: channels vary fastest, then z planes, then times. `None` for a single image.
 pub(super) fn imagej(description: &str) -> Option<Stack> {
     let mut lines = description.lines();
     lines.next().filter(|l| l.starts_with("ImageJ="))?;
-    let value = |name: &str| {
-        let find = description.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
-        find.and_then(|v| v.trim().parse::<usize>().ok())
-    };
+    let value = |name: &str| imagej_number(description, name);
     let images = value("images").unwrap_or(1);
     let channels = value("channels").unwrap_or(1);
     let (slices, frames) = (value("slices"), value("frames"));
@@ -182,6 +199,8 @@ mod tests {
         let each = r#"<TiffData FirstC="1" IFD="0" PlaneCount="1"/><TiffData FirstC="0" IFD="1" PlaneCount="1">
             <UUID FileName="renamed.ome.tif">urn:uuid:1</UUID></TiffData>"#;
         assert_eq!(directories(r#"SizeC="2" DimensionOrder="XYCZT""#, each), [[1, 0]]);
+        let axes = |pixels: &str| axes(&xml(pixels, all));
+        assert_eq!((axes(r#"SizeZ="2" SizeT="5""#), axes("")), (Some([2, 5]), Some([1, 1])));
         // RGB: three samples of one directory.
         let rgb = r#"<Channel SamplesPerPixel="3"/><TiffData/>"#;
         assert_eq!(directories(r#"SizeC="3" SizeT="2" DimensionOrder="XYCTZ""#, rgb), [[0], [1]]);
@@ -236,6 +255,9 @@ mod tests {
         assert_eq!((films.len(), &films[4]), (6, &vec![Ok(8), Ok(9)]));
         assert!(imagej("ImageJ=1.53k\nimages=12\nchannels=2\nslices=3\n").is_none());
         assert!(imagej("ImageJ=1.53k\nimages=6\nchannels=2\nslices=99999999999\nframes=99999999999\n").is_none());
+        let axes = |text: &str| imagej_axes(text);
+        assert_eq!(axes("ImageJ=1.11a\nimages=12\nchannels=2\nslices=3\nframes=2\n"), Some([3, 2]));
+        assert_eq!((axes("ImageJ=1.11a\nimages=4\nframes=4\n"), axes("images=4\n")), (Some([1, 4]), None));
         assert!(imagej("something else\nchannels=2\nimages=2").is_none());
     }
 }

@@ -38,6 +38,15 @@ pub(super) fn stack(description: &str) -> Option<Stack> {
     Some((0..before * after).map(page).collect())
 }
 
+/// Z planes and times of an array with named axes, if pages run through the planes of a time first.
+pub(super) fn axes(description: &str) -> Option<[usize; 2]> {
+    let Shaped { shape, axes } = serde_json::from_str(description).ok()?;
+    let axes: Vec<char> = axes?.chars().collect();
+    let stacked = axes.iter().copied().filter(|a| !matches!(a, 'C' | 'Y' | 'X' | 'S')).collect::<String>();
+    let size = |name| axes.iter().position(|&a| a == name).map_or(Some(1), |i| shape.get(i).copied());
+    matches!(stacked.as_str(), "TZ" | "T" | "Z").then(|| Some([size('Z')?, size('T')?]))?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,14 @@ mod tests {
         let all = of(r#"{"shape": [2, 3, 2, 60, 70], "axes": "TCZYX"}"#).unwrap();
         assert_eq!(all, [[0, 2, 4], [1, 3, 5], [6, 8, 10], [7, 9, 11]]);
         assert_eq!(of(r#"{"shape": [2, 60, 70, 3], "axes": "CYXS"}"#).unwrap(), [[0, 1]]);
+    }
+
+    #[test]
+    fn planes_and_times() {
+        assert_eq!(axes(r#"{"shape": [2, 3, 4, 60, 70], "axes": "TCZYX"}"#), Some([4, 2]));
+        assert_eq!(axes(r#"{"shape": [5, 60, 70], "axes": "TYX"}"#), Some([1, 5]));
+        assert_eq!(axes(r#"{"shape": [2, 4, 60, 70], "axes": "ZTYX"}"#), None);
+        assert_eq!((axes(r#"{"shape": [12, 60, 70]}"#), axes("")), (None, None));
     }
 
     #[test]

@@ -54,9 +54,15 @@ pub(super) fn kind(channels: usize, names: &[String]) -> ChannelKind {
 
 /// Number of pages: every z plane at every time.
 pub(super) fn pages(folder: &Path) -> Result<usize> {
+    let [planes, times] = axes(folder)?;
+    Ok(planes.saturating_mul(times))
+}
+
+/// Z planes and times.
+pub(super) fn axes(folder: &Path) -> Result<[usize; 2]> {
     let multiscale = Multiscale::open(folder)?;
     let [times, planes] = multiscale.stack(&multiscale.array(0)?);
-    Ok(usize::try_from(times.saturating_mul(planes)).unwrap_or(usize::MAX))
+    Ok([planes, times].map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
 }
 
 /// Refuses to read the whole of an image of which next to nothing is stored.

@@ -1,11 +1,11 @@
 //! TIFF written strip by strip, with several pages in parallel: the `tiff` crate writes one page after another, but
 //! probabilities arrive as a few rows of every page at a time.
 
-use std::io::{Result, Seek, SeekFrom, Write};
+use std::io::{Read, Result, Seek, SeekFrom, Write};
 
 use super::tags::TiffTag;
 use crate::parallel::*;
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
 /// Pixel bytes above which a file gets 64-bit offsets. Deflate cannot expand less than this beyond 4 GiB.
 const BIG_TIFF: u64 = 0xe000_0000;
@@ -53,6 +53,23 @@ struct Page {
     lengths: Vec<u64>,
 }
 
+/// Compresses strips.
+type Pack = fn(&[&[u8]]) -> Result<Vec<Vec<u8>>>;
+
+fn on_all_cores(strips: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    strips.par_iter().map(|strip| packed(strip)).collect()
+}
+
+fn here(strips: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    strips.iter().map(|strip| packed(strip)).collect()
+}
+
+fn packed(strip: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(strip)?;
+    encoder.finish()
+}
+
 /// Writes deflate-compressed strips in the order in which they fill, and directories at the end; BigTIFF where
 /// necessary. Rows of a page come in order; pages may be interleaved freely.
 pub struct StripTiff<W> {
@@ -95,7 +112,11 @@ impl<W: Write + Seek> StripTiff<W> {
     }
 
     /// Appends whole rows to a page, in native byte order.
-    pub fn rows(&mut self, page: usize, mut bytes: &[u8]) -> Result<()> {
+    pub fn rows(&mut self, page: usize, bytes: &[u8]) -> Result<()> {
+        self.append(page, bytes, on_all_cores)
+    }
+
+    fn append(&mut self, page: usize, mut bytes: &[u8], pack: Pack) -> Result<()> {
         let strip = self.rows_per_strip * self.row_bytes();
         let Some(target) = self.pages.get_mut(page) else { return Err(std::io::Error::other("no such page")) };
         let mut full = Vec::new();
@@ -113,27 +134,54 @@ impl<W: Write + Seek> StripTiff<W> {
             target.open.extend(rest);
         }
         let parts: Vec<&[u8]> = full.iter().map(Vec::as_slice).chain(whole).collect();
-        self.strips(page, &parts)
+        self.strips(page, &parts, pack)
     }
 
-    fn strips(&mut self, page: usize, parts: &[&[u8]]) -> Result<()> {
+    /// Appends the next strip of a page as a file of this layout stores it.
+    pub fn packed(&mut self, page: usize, strip: &[u8]) -> Result<()> {
+        let Some(target) = self.pages.get_mut(page) else { return Err(std::io::Error::other("no such page")) };
+        target.offsets.push(self.at);
+        target.lengths.push(strip.len() as u64);
+        self.out.write_all(strip)?;
+        self.at += strip.len() as u64;
+        Ok(())
+    }
+
+    /// Appends a strip of 16-bit integers to a page of 32-bit ones, on this thread alone: the caller may hold a lock.
+    pub fn packed_narrow(&mut self, page: usize, strip: &[u8]) -> Result<()> {
+        let mut narrow = Vec::new();
+        ZlibDecoder::new(strip).read_to_end(&mut narrow)?;
+        let wide = |bytes: &[u8; 2]| u32::from(u16::from_ne_bytes(*bytes)).to_ne_bytes();
+        let wide: Vec<u8> = narrow.as_chunks().0.iter().flat_map(wide).collect();
+        self.append(page, &wide, here)
+    }
+
+    /// The same file with 32-bit integers in place of 16-bit ones, in `out`; pages are read back from `written`.
+    pub fn widened<V: Write + Seek>(self, out: V, mut written: impl Read + Seek) -> Result<StripTiff<V>> {
+        let layout = StripLayout { sample: SampleKind::Uint(4), ..self.layout };
+        let mut wide = StripTiff::new(out, layout)?.with_tags(self.tags);
+        let mut strip = Vec::new();
+        for (number, page) in self.pages.iter().enumerate() {
+            for (&offset, &length) in page.offsets.iter().zip(&page.lengths) {
+                strip.resize(length as usize, 0);
+                written.seek(SeekFrom::Start(offset))?;
+                written.read_exact(&mut strip)?;
+                wide.packed_narrow(number, &strip)?;
+            }
+        }
+        Ok(wide)
+    }
+
+    /// What its pages are.
+    pub fn layout(&self) -> &StripLayout {
+        &self.layout
+    }
+
+    fn strips(&mut self, page: usize, parts: &[&[u8]], pack: Pack) -> Result<()> {
         // A few at a time, to bound the memory for compressed strips.
         for group in parts.chunks(16) {
-            let packed: Vec<Vec<u8>> = group
-                .par_iter()
-                .map(|part| {
-                    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-                    encoder.write_all(part)?;
-                    encoder.finish()
-                })
-                .collect::<Result<_>>()?;
-            for part in packed {
-                self.out.write_all(&part)?;
-                if let Some(page) = self.pages.get_mut(page) {
-                    page.offsets.push(self.at);
-                    page.lengths.push(part.len() as u64);
-                }
-                self.at += part.len() as u64;
+            for part in pack(group)? {
+                self.packed(page, &part)?;
             }
         }
         Ok(())
@@ -149,7 +197,7 @@ impl<W: Write + Seek> StripTiff<W> {
         for page in 0..self.pages.len() {
             let rest = self.pages.get_mut(page).map(|p| std::mem::take(&mut p.open)).unwrap_or_default();
             if !rest.is_empty() {
-                self.strips(page, &[&rest])?;
+                self.strips(page, &[&rest], here)?;
             }
             if self.pages.get(page).is_none_or(|p| p.offsets.len() != strips) {
                 return Err(std::io::Error::other(format!("page {page} is incomplete")));

@@ -61,6 +61,44 @@ pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize)
         },
         None => {}
     }
+    place(&mut tags, resolution, calibration);
+    tags
+}
+
+/// Tags of a stack of so many channels, z planes and times: the program's name, the calibration, and the axes as ImageJ describes
+/// them, which tifffile and napari read too.
+pub(in crate::low_level::infer) fn stack_tags(
+    calibration: &Calibration,
+    [channels, planes, times]: [usize; 3],
+) -> Vec<TiffTag> {
+    let axes = [("channels", channels), ("slices", planes), ("frames", times)];
+    let mut lines = format!("ImageJ=1.54f\nimages={}\n", channels * planes * times);
+    let several = axes.iter().filter(|(_, n)| *n > 1);
+    several.clone().for_each(|(name, n)| lines.push_str(&format!("{name}={n}\n")));
+    if several.count() > 1 {
+        lines.push_str("hyperstack=true\nmode=grayscale\n");
+    }
+    lines.push_str("loop=false\n");
+    // ImageJ takes the unit from the description alone.
+    let resolution = calibration.pixel.as_ref().map(|p| {
+        let (unit, resolution) = match (&p.source, calibration.resolution) {
+            (PixelSizeSource::ImageJ { unit }, Some(own)) => (unit.as_str(), own),
+            _ => ("um", Resolution { x: fraction_of(1.0 / p.x), y: fraction_of(1.0 / p.y), unit: 1 }),
+        };
+        lines.push_str(&format!("unit={unit}\n"));
+        if let Some(z) = p.z {
+            lines.push_str(&format!("spacing={}\n", z / crate::infer::calibration::micrometres(unit).unwrap_or(1.0)));
+        }
+        resolution
+    });
+    let lines: String = lines.chars().map(escaped).collect();
+    let mut tags = vec![text(305, SOFTWARE.into()), text(270, lines.into_bytes())];
+    place(&mut tags, resolution, calibration);
+    tags
+}
+
+/// Adds the tags of a resolution and of the georeference.
+fn place(tags: &mut Vec<TiffTag>, resolution: Option<Resolution>, calibration: &Calibration) {
     if let Some(r) = resolution {
         tags.extend([fraction(282, r.x), fraction(283, r.y), shorts(296, &[r.unit])]);
     }
@@ -80,7 +118,6 @@ pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize)
             tags.push(text(34737, geo.ascii.clone()));
         }
     }
-    tags
 }
 
 fn escaped(c: char) -> String {

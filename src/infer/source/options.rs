@@ -9,6 +9,8 @@ pub enum PageChoice {
     One(usize),
     /// Every page, each as a separate image.
     All,
+    /// Every page, with results of all pages in one file where the kind of result allows it.
+    Stack,
 }
 
 impl Default for PageChoice {
@@ -23,7 +25,8 @@ impl FromStr for PageChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::All),
-            _ => text.parse().map(Self::One).map_err(|_| "write a number, counted from 0, or `all`".into()),
+            "stack" => Ok(Self::Stack),
+            _ => text.parse().map(Self::One).map_err(|_| "write a number, counted from 0, or `all`, or `stack`".into()),
         }
     }
 }

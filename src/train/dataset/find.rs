@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Pair;
 use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
-use crate::infer::paths::all_images;
+use crate::infer::paths::{all_images, name_for_results};
 use crate::io::fs;
 use crate::io::image_formats::readable_extensions;
 
@@ -201,11 +201,13 @@ pub(super) fn pairs(
     Ok((images.iter().map(pair).collect(), readings))
 }
 
-/// The images under a folder by relative path without extension, with `/` on every system.
+/// The images under a folder by relative path without extension, with `/` on every system. Those of a plate are called as their
+/// results are, `plate_A_1_0`.
 fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for path in all_images(folder)? {
-        let inside = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
+        let named = name_for_results(&path);
+        let inside = named.strip_prefix(folder).unwrap_or(&named).with_extension("");
         let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
         if let Some(other) = found.insert(parts.join("/"), path.clone()) {
             let reason = format!("has the same name as {}; which of the two is meant?", other.display());

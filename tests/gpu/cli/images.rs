@@ -256,7 +256,8 @@ fn levels_pixel_sizes_and_coordinates() {
     let e = f.error(&["segment", "aperio.svs", "-m", "m3.safetensors", "--level", "3"]);
     assert!(e.contains("aperio.svs: has levels 0 to 2 (96x64, 48x32, 24x16), there is no level 3"), "{e}");
     // Reading one plane of a stack gives a note, unless a page is chosen.
-    let unread = "imagej.tif has 3 pages; page 0 is used (--page all for every page)";
+    let unread =
+        "imagej.tif has 3 pages; page 0 is used (--page all for every page, --page stack for one TIFF of them)";
     let stderr = |args: &[&str]| {
         let output = f.command(&[&["segment", "imagej.tif", "-m", "m.safetensors"], args, &CPU[..]].concat()).output();
         String::from_utf8(output.unwrap().stderr).unwrap()

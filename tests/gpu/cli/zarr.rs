@@ -89,7 +89,34 @@ fn inspect_describes_it() {
     assert_eq!(v["pages"][0]["channel_names"], json!(["DAPI", "GFP"]));
     assert_eq!(v["pages"][0]["pixel_size_um"]["source"], "OME-Zarr's scale");
     let r = f.run(&["inspect", "plate.zarr"]);
-    assert!(r.code == 1 && r.stderr.contains("open one of them: A/1/0, A/1/1, B/2/0"), "{}", r.stderr);
+    assert!(r.code == 0 && r.stdout.contains("images        3: A/1/0, A/1/1, B/2/0\n"), "{}{}", r.stdout, r.stderr);
+    assert!(r.stdout.contains("image         plate.zarr/A/1/0\n"), "{}", r.stdout);
+    let v: Value = serde_json::from_str(&f.run(&["inspect", "plate.zarr", "--json"]).stdout).unwrap();
+    assert_eq!((&v["image_count"], &v["images"][2]), (&json!(3), &json!("plate.zarr/B/2/0")));
+    let first: Value = serde_json::from_str(&f.run(&["inspect", "plate.zarr/A/1/0", "--json"]).stdout).unwrap();
+    assert!(v["first"] == first && first["page_count"].is_number());
+}
+
+#[test]
+fn a_plate_is_evaluated() {
+    let f = folder();
+    std::fs::create_dir_all(f.path("set/images")).unwrap();
+    std::fs::rename(f.path("plate.zarr"), f.path("set/images/plate.zarr")).unwrap();
+    // Whatever the random network says, it is what the ground truth says.
+    let more = ["-o", "set/labels", "--save", "labels", "--threshold", "0"];
+    let r = f.run(&[&["segment", "set/images/plate.zarr"], &CPU[..], &more].concat());
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let eval = || f.run(&[&["eval", "--data", "set", "--threshold", "0", "--json"], &CPU[..]].concat());
+    let r = eval();
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let v: Value = serde_json::from_str(&r.stdout).unwrap();
+    let names: Vec<&Value> = v["pictures"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+    assert_eq!(names, ["plate_A_1_0", "plate_A_1_1", "plate_B_2_0"]);
+    assert_eq!(v["objects"]["mean_ap"], json!(1.0), "{v}");
+    // A field without ground truth.
+    std::fs::remove_file(f.path("set/labels/plate_A_1_1_labels.tif")).unwrap();
+    let r = eval();
+    assert!(r.code == 1 && r.stderr.contains("plate_A_1_1"), "{}", r.stderr);
 }
 
 #[test]
