@@ -29,16 +29,16 @@ LIMIT = 4_000_000  # bytes a file may have
 TOTAL = 10_400_000  # bytes that all files may have: crates.io takes packages of 10 MiB
 LARGE = 16_384  # elements from which a convolution counts as large
 # name, stored mantissa bits of large convolutions
-MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 8), ("nuclei_he", 8)]
+MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 8), ("nuclei_unet3p", 8), ("nuclei_he", 8)]
 # How instances are found; models/README.md says how these values were chosen.
 INSTANCES = {
     "nuclei_unet": {"method": "offsets", "threshold": 0.55, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
-    "nuclei_unetpp": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.4, "min_area": 20, "min_confidence": 0.8, "fill_holes": True},
-    "nuclei_unet3p": {"method": "watershed", "seed_depth": 1.0, "threshold": 0.5, "min_area": 20, "min_confidence": 0.9, "fill_holes": True},
+    "nuclei_unetpp": {"method": "offsets", "threshold": 0.6, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
+    "nuclei_unet3p": {"method": "offsets", "threshold": 0.6, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.8, "fill_holes": True},
     "nuclei_he": {"method": "offsets", "threshold": 0.45, "min_area": 20, "min_area_percent": 10, "min_confidence": 0.7, "fill_holes": True},
 }
 # Median diameter of the nuclei in the training images, pixels.
-DIAMETERS = {"nuclei_unet": 20.6, "nuclei_unetpp": 20.6, "nuclei_unet3p": 20.6, "nuclei_he": 18.9}
+DIAMETERS = {"nuclei_unet": 20.5, "nuclei_unetpp": 20.5, "nuclei_unet3p": 20.5, "nuclei_he": 18.9}
 
 
 def described(name, metadata):

@@ -195,8 +195,8 @@ fn unet_plus_plus_can_be_pruned_on_opening() {
         let input = random_input("pruned", Shape::new(1, 1, 32, 32)).unwrap();
         graph.run_reference(&BTreeMap::from([(INPUT.to_string(), input)]), model.stored(), |_, _| Ok(())).unwrap()
     };
-    let whole = run(json!({}));
-    let (pruned, fast) = (run(json!({"level": 2})), run(json!({"deep_supervision": false})));
+    let whole = run(json!({"deep_supervision": true}));
+    let (pruned, fast) = (run(json!({"level": 2, "deep_supervision": true})), run(json!({"deep_supervision": false})));
     let alone = run(json!({"level": 1, "deep_supervision": false}));
     // From the heads of the whole network: a pruned one averages its heads, the fast mode takes its last.
     let mean = whole["fast.1"].data().iter().zip(whole["fast.2"].data()).map(|(a, b)| (a + b) / 2.0);

@@ -19,8 +19,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 /// Built-in models with what they are for; in a browser they are files beside the page.
 pub const BUILT_IN: [(&str, &str); 4] = [
     ("nuclei", "nuclei in fluorescence microscopy: U-Net, width 16, for single nuclei"),
-    ("nuclei-unet++", "nuclei in fluorescence microscopy: U-Net++, width 16, four heads"),
-    ("nuclei-unet3+", "nuclei in fluorescence microscopy: U-Net 3+, width 16, deep supervision"),
+    ("nuclei-unet++", "nuclei in fluorescence microscopy: U-Net++, width 16, for single nuclei"),
+    ("nuclei-unet3+", "nuclei in fluorescence microscopy: U-Net 3+, width 16, for single nuclei"),
     ("nuclei-he", "nuclei in stained tissue (bright field, colour): U-Net, width 16, depth 3, for single nuclei"),
 ];
 
