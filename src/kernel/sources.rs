@@ -86,6 +86,9 @@ shaders! {
         "pool2d_grad",
         "resize_grad",
         "softmax_grad",
+        "winograd_grad_gemm",
+        "winograd_grad_in",
+        "winograd_grad_out",
     ],
     "image": [
         "export_nchw",

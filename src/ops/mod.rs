@@ -51,6 +51,7 @@ mod strided;
 mod sum;
 mod tap_sum;
 mod unary;
+mod winograd;
 
 pub use crate::kernel::Function;
 pub use augment::{Border, DisplacementField, Intensity, Interpolation, MAX_SIGMA, SimardField, Similarity, Warp};

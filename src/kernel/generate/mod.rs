@@ -12,6 +12,7 @@ mod weight_gemm;
 mod weight_grad;
 mod window;
 mod winograd;
+mod winograd_grad;
 
 use super::{KernelKey, function};
 use std::fmt::Write;
@@ -37,6 +38,10 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "weight_gemm_stores" => weight_gemm::stores(key),
         "weight_gemm_sums" => weight_gemm::sums(key),
         "window" => window::body(key),
+        "winograd_grad_gemm" => winograd_grad::product(key),
+        "winograd_grad_gemm_results" => winograd_grad::results(key),
+        "winograd_grad_in" => Ok(winograd_grad::input()),
+        "winograd_grad_out" => Ok(winograd_grad::output()),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),
         _ => Err(format!("no generator `{name}`")),

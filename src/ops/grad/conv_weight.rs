@@ -1,5 +1,6 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
+use super::conv_weight_winograd::Winograd;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Target, View, shader_struct};
 use crate::ops::gemm::broadcasts;
@@ -236,6 +237,10 @@ impl Op for ConvWeightGrad {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let views = (0..self.sources.len()).map(|source| self.view(cx, source)).collect();
+        if let Some(winograd) = Winograd::choose(self.kernel, self.stride, cx, views) {
+            return winograd.lower(self.padding, cx);
+        }
         let mut first = 0;
         for source in 0..self.sources.len() {
             self.lower_source(cx, source, first)?;

@@ -6,6 +6,7 @@ mod batch_norm;
 mod channels;
 mod conv_weight;
 mod conv_weight_plain;
+mod conv_weight_winograd;
 mod flip;
 mod global_max_pool;
 mod instance_norm;
