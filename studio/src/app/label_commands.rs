@@ -48,6 +48,12 @@ impl Studio {
         }
     }
 
+    /// Smooths the outline of every chosen instance.
+    pub(super) fn smooth_chosen(&mut self) {
+        let chosen = self.document.as_ref().map(|doc| doc.selected.clone()).unwrap_or_default();
+        chosen.into_iter().for_each(|id| self.edit(Edit::Smooth { id }));
+    }
+
     pub(super) fn delete_chosen(&mut self, to: u32) {
         let chosen = self.document.as_mut().map(|doc| std::mem::take(&mut doc.selected)).unwrap_or_default();
         for id in chosen {

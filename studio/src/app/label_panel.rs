@@ -72,6 +72,10 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
         if ui.add_enabled(on, egui::Button::new("Fill holes")).on_hover_text("(I)").clicked() {
             edit = one.map(|id| Edit::FillHoles { id });
         }
+        let smooth = "Its outline follows the majority of the pixels around (Shift+S)";
+        if ui.add_enabled(on, egui::Button::new("Smooth")).on_hover_text(smooth).clicked() {
+            studio.smooth_chosen();
+        }
         if ui.add_enabled(on, egui::Button::new("Delete")).on_hover_text("It becomes background (Delete)").clicked() {
             studio.delete_chosen(BACKGROUND);
         }

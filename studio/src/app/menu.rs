@@ -23,6 +23,7 @@ enum Action {
     New,
     Merge,
     FillHoles,
+    Smooth,
     Delete,
     Forget,
     Accept,
@@ -53,12 +54,13 @@ const FILE: [Command; 3] = [
     (Action::Add, KeyboardShortcut::new(BOTH, Key::O), "Add images .."),
     (Action::Save, KeyboardShortcut::new(COMMAND, Key::S), "Save"),
 ];
-const EDIT: [Command; 8] = [
+const EDIT: [Command; 9] = [
     (Action::Undo, KeyboardShortcut::new(COMMAND, Key::Z), "Undo"),
     (Action::Redo, KeyboardShortcut::new(BOTH, Key::Z), "Redo"),
     (Action::New, key(Key::N), "New instance"),
     (Action::Merge, key(Key::M), "Merge the chosen instances"),
     (Action::FillHoles, key(Key::I), "Fill holes"),
+    (Action::Smooth, KeyboardShortcut::new(Modifiers::SHIFT, Key::S), "Smooth the outline"),
     (Action::Delete, key(Key::Delete), "Delete: becomes background"),
     (Action::Forget, KeyboardShortcut::new(Modifiers::SHIFT, Key::Delete), "Forget: becomes unlabelled"),
     (Action::Accept, key(Key::A), "Accept the prediction where nothing is labelled"),
@@ -276,7 +278,7 @@ impl Studio {
             Action::Redo => self.redo_name().is_some(),
             Action::New | Action::Reviewed | Action::Next | Action::Previous => doc.is_some(),
             Action::Merge => chosen > 1,
-            Action::FillHoles | Action::Delete | Action::Forget => chosen > 0,
+            Action::FillHoles | Action::Smooth | Action::Delete | Action::Forget => chosen > 0,
             Action::Accept => doc.is_some_and(|d| d.prediction.is_some()),
             Action::Train => self.can_train(),
             Action::Stop => self.training.running,
@@ -304,6 +306,7 @@ impl Studio {
                     self.edit(Edit::FillHoles { id });
                 }
             }
+            Action::Smooth => self.smooth_chosen(),
             Action::Delete => self.delete_chosen(BACKGROUND),
             Action::Forget => self.delete_chosen(UNLABELLED),
             Action::Accept => self.accept(PasteMode::OnlyUnlabelled),
