@@ -7,11 +7,11 @@ struct Style {
     screen: Screen,
     anchor: vec2<f32>,     // the hatch moves with the image
     opacity: f32,          // of fills; 0 for none
-    width: f32,            // of outlines in pixels; 0 for none
+    width: f32,            // of outlines in points; 0 for none
     selected: u32,         // UNLABELLED for none
     unlabelled: u32,       // 1: hatch
     entries: u32,          // of the table
-    unused: u32,
+    point: f32,            // screen pixels
     palette: array<vec4<u32>, 9>,
 }
 
@@ -53,7 +53,8 @@ fn labels(in: Corner) -> @location(0) vec4<f32> {
     let p = (in.position.xy - in.place.xy) * scale;
     let id = label(p);
     if (id == UNLABELLED) {
-        let line = fract((in.position.x + in.position.y - style.anchor.x - style.anchor.y) / 12.0) * 12.0;
+        let along = in.position.x + in.position.y - style.anchor.x - style.anchor.y;
+        let line = fract(along / (12.0 * style.point)) * 12.0;
         return select(vec4<f32>(0.0), shown(vec3<f32>(0.6), 0.35), style.unlabelled == 1u && line < 1.5);
     }
     if (id == 0u) {
@@ -62,15 +63,15 @@ fn labels(in: Corner) -> @location(0) vec4<f32> {
     let c = colour(id);
     if (id == style.selected) {
         // White on black, seen on any image.
-        if (edge(p, id, 2.0 * scale)) {
+        if (edge(p, id, 2.0 * style.point * scale)) {
             return shown(vec3<f32>(1.0), 1.0);
         }
-        if (edge(p, id, 3.5 * scale)) {
+        if (edge(p, id, 3.5 * style.point * scale)) {
             return shown(vec3<f32>(0.0), 1.0);
         }
         return shown(c.rgb, min(style.opacity + 0.2, 1.0) * max(c.a, 0.5));
     }
-    if (style.width > 0.0 && edge(p, id, style.width * scale)) {
+    if (style.width > 0.0 && edge(p, id, style.width * style.point * scale)) {
         return shown(c.rgb, c.a);
     }
     return shown(c.rgb, style.opacity * c.a);

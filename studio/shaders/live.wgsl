@@ -8,6 +8,7 @@ struct Style {
     size: vec2<f32>,  // columns and rows that count
     threshold: f32,
     opacity: f32,
+    point: f32,  // screen pixels
 }
 
 @group(0) @binding(0) var<uniform> style: Style;
@@ -24,7 +25,7 @@ fn live(in: Corner) -> @location(0) vec4<f32> {
     if (!inside(p)) {
         return vec4<f32>(0.0);
     }
-    let d = 1.5 * in.place.z;
+    let d = 1.5 * style.point * in.place.z;
     let edge = !(inside(p + vec2<f32>(d, 0.0)) && inside(p - vec2<f32>(d, 0.0))
         && inside(p + vec2<f32>(0.0, d)) && inside(p - vec2<f32>(0.0, d)));
     return shown(style.colour.rgb, select(style.opacity, 1.0, edge));

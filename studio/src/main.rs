@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unet_studio::app::Studio;
 use unet_studio::device::descriptor;
+use unet_studio::platform;
 
 /// See what a network finds in your images, correct it, and train a network of your own
 #[derive(Parser)]
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
     let created =
         move |cc: &eframe::CreationContext| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
             let render = cc.wgpu_render_state.as_ref().ok_or("the window is not drawn with wgpu")?;
-            Ok(Box::new(Studio::new(render, &cc.egui_ctx, options.folder)?))
+            let studio = Studio::new(render, &cc.egui_ctx, options.folder)?;
+            Ok(Box::new(studio.with_preferences(platform::preferences())))
         };
     match eframe::run_native("unet studio", native, Box::new(created)) {
         Ok(()) => ExitCode::SUCCESS,

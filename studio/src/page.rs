@@ -22,7 +22,8 @@ pub async fn start(canvas: web_sys::HtmlCanvasElement, worker: String, demo: boo
     let created =
         move |cc: &eframe::CreationContext| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
             let render = cc.wgpu_render_state.as_ref().ok_or("the page is not drawn with WebGPU")?;
-            let mut studio = Studio::new(render, &cc.egui_ctx, platform::last_project().filter(|_| !demo))?;
+            let studio = Studio::new(render, &cc.egui_ctx, platform::last_project().filter(|_| !demo))?;
+            let mut studio = studio.with_preferences(platform::preferences());
             platform::models().into_iter().for_each(|model| studio.open_model(model.to_string_lossy()));
             if demo {
                 studio.open_demo();

@@ -1,87 +1,22 @@
 //! The whole application on a device without a window: open, segment, correct, train, export. What it finds must be what the
 //! library finds, and `unet segment` where UNET_PROGRAM names it. STUDIO_PICTURES is a folder for pictures of the window.
 
-use eframe::egui::{self, Key, Modifiers, PointerButton, Pos2, vec2};
-use eframe::egui_wgpu::WgpuSetup;
-use egui_kittest::Harness;
+#[path = "window/app.rs"]
+mod app;
+#[path = "window/channels.rs"]
+mod channels;
+#[path = "window/classes.rs"]
+mod classes;
+#[path = "window/frames.rs"]
+mod frames;
+#[path = "window/look.rs"]
+mod look;
+
+use app::{IMAGE, drag, image, picture, press, studio, until};
+use eframe::egui::{Key, Modifiers, Pos2, vec2};
 use egui_kittest::kittest::Queryable;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use unet_studio::app::Studio;
-use unet_studio::device::descriptor;
 use unet_wgpu::low_level::infer::{InstanceSettings, read_image};
 use unet_wgpu::{Backend, Model, SegmentOptions, Segmenter};
-
-const IMAGE: &str = "nuclei_hff.png";
-
-fn image() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/images").join(IMAGE)
-}
-
-fn studio(folder: &Path) -> Harness<'static, Studio> {
-    let mut setup = egui_kittest::wgpu::default_wgpu_setup();
-    if let WgpuSetup::CreateNew(new) = &mut setup {
-        new.device_descriptor = Arc::new(descriptor);
-    }
-    let folder = folder.to_path_buf();
-    Harness::builder()
-        .with_size(vec2(1280.0, 800.0))
-        .with_render_every_step(true)
-        .with_render_cursor(false)
-        .with_step_dt(1.0 / 60.0)
-        .wgpu_setup(setup)
-        .build_eframe(move |cc| {
-            let render = cc.wgpu_render_state.as_ref().unwrap();
-            Studio::new(render, &cc.egui_ctx, Some(folder)).unwrap()
-        })
-}
-
-/// Draws frames until something has happened.
-fn until(harness: &mut Harness<'_, Studio>, what: &str, done: impl Fn(&Studio) -> bool) {
-    let start = Instant::now();
-    while !done(harness.state()) {
-        assert!(start.elapsed() < Duration::from_secs(600), "{what}: {:?}", harness.state().status());
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    harness.step();
-}
-
-fn press(harness: &mut Harness<'_, Studio>, modifiers: Modifiers, key: Key) {
-    harness.key_press_modifiers(modifiers, key);
-    harness.step();
-    harness.step();
-}
-
-fn picture(harness: &mut Harness<'_, Studio>, name: &str) {
-    if let Some(folder) = std::env::var_os("STUDIO_PICTURES") {
-        // Textures arrive over some frames.
-        (0..20).for_each(|_| harness.step());
-        harness.render().unwrap().save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
-    }
-}
-
-/// A stroke of the mouse over the canvas.
-fn drag(harness: &mut Harness<'_, Studio>, points: &[Pos2]) {
-    let button = |pos, pressed| egui::Event::PointerButton {
-        pos,
-        button: PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    };
-    harness.event(egui::Event::PointerMoved(points[0]));
-    harness.step();
-    harness.event(button(points[0], true));
-    harness.step();
-    for &point in points {
-        harness.event(egui::Event::PointerMoved(point));
-        harness.step();
-    }
-    harness.event(button(points[points.len() - 1], false));
-    harness.step();
-    harness.step();
-}
 
 #[test]
 fn from_an_image_to_a_model() {

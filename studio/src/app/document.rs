@@ -1,9 +1,11 @@
 //! The image at hand: its pixels, its labels under edit, predictions to compare.
 
-use crate::canvas::{CanvasImage, Contrast, MapTiles, TileVersions};
-use crate::engine::{ImageFile, Segmented};
+use super::class_colours::ClassColours;
+use crate::canvas::{CanvasImage, Colouring, Contrast, MapTiles, TileVersions};
+use crate::engine::{ImageFile, Row, Segmented};
 use crate::labels::{BACKGROUND, Edit, LabelMap, PasteMode, Rle};
 use crate::project::OpenLabels;
+use eframe::egui::Color32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +34,7 @@ pub(super) struct Prediction {
     pub(super) result: Arc<Segmented>,
     map: LabelMap,
     seen: Seen,
+    colours: ClassColours,
 }
 
 impl Prediction {
@@ -39,12 +42,23 @@ impl Prediction {
         let [width, height] = result.size;
         let map = LabelMap::from_ids(width, height, &result.labels).ok()?;
         let seen = Seen::new(&map);
-        Some(Self { result, map, seen })
+        Some(Self { result, map, seen, colours: ClassColours::default() })
     }
 
     /// What tells it from other label maps.
     pub(super) fn key(&self) -> u64 {
         self.seen.key
+    }
+
+    /// Its instances in the colours of their classes, if the model has several.
+    pub(super) fn colouring(&mut self, colours: &[Color32]) -> Colouring {
+        if self.result.classes.len() < 3 {
+            return Colouring::Instances;
+        }
+        let class = |row: &Row| Some((row.id, u8::try_from(row.class).ok().filter(|&class| class > 1)?));
+        let classes = self.result.rows.iter().filter_map(class).collect();
+        let last = self.result.rows.iter().map(|row| row.id).max().unwrap_or(0);
+        self.colours.of(classes, last, colours)
     }
 
     pub(super) fn tiles(&self) -> MapTiles<'_> {
@@ -62,6 +76,7 @@ pub(super) struct Document {
     pub(super) pixel_size: Option<f64>,
     pub(super) editor: OpenLabels,
     seen: Seen,
+    colours: ClassColours,
     pub(super) prediction: Option<Prediction>,
     /// Another prediction, to compare with.
     pub(super) compare: Option<Prediction>,
@@ -80,6 +95,7 @@ impl Document {
             pixel_size: file.pixel_size.map(|[x, _]| x),
             editor,
             seen,
+            colours: ClassColours::default(),
             prediction: None,
             compare: None,
             selected: Vec::new(),
@@ -95,6 +111,12 @@ impl Document {
     /// What tells its labels from other label maps.
     pub(super) fn key(&self) -> u64 {
         self.seen.key
+    }
+
+    /// The labels in the colours of their classes.
+    pub(super) fn colouring(&mut self, colours: &[Color32]) -> Colouring {
+        let labels = self.editor.labels();
+        self.colours.of(labels.class_table(), labels.counter(), colours)
     }
 
     /// The labels as the canvas reads them.

@@ -139,6 +139,7 @@ impl Studio {
             return;
         }
         let model = ModelFile { name: super::PREVIEW.into(), file: file.to_string_lossy().into_owned() };
-        self.work(Request::Segment(SegmentJob { path: doc.path.clone(), model, settings: Default::default() }));
+        let (path, channels) = (doc.path.clone(), self.training.channels.clone());
+        self.work(Request::Segment(SegmentJob { path, model, settings: Default::default(), channels }));
     }
 }

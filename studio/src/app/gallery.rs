@@ -84,12 +84,17 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
             let text = picture.right_top() + vec2(6.0, 4.0);
             let part = ui.painter().with_clip_rect(rect);
             let font = egui::TextStyle::Body.resolve(ui.style());
-            part.text(text, egui::Align2::LEFT_TOP, &entry.name, font, ui.visuals().text_color());
+            let visuals = ui.visuals();
+            let (strong, weak) = match selected {
+                true => (visuals.selection.stroke.color, visuals.selection.stroke.color),
+                false => (visuals.text_color(), visuals.weak_text_color()),
+            };
+            part.text(text, egui::Align2::LEFT_TOP, &entry.name, font, strong);
             let small = egui::TextStyle::Small.resolve(ui.style());
             let held = if entry.held_out { ", held out" } else { "" };
             part.circle_filled(text + vec2(4.0, 26.0), 4.0, colour);
             let at = text + vec2(12.0, 20.0);
-            part.text(at, egui::Align2::LEFT_TOP, format!("{state}{held}"), small, ui.visuals().weak_text_color());
+            part.text(at, egui::Align2::LEFT_TOP, format!("{state}{held}"), small, weak);
             if response.clicked() {
                 chosen = Some(entry.name.clone());
             }

@@ -26,6 +26,7 @@ impl Studio {
         doc.selected.retain(|&id| labels.contains(id));
         let (name, trouble) = (doc.name.clone(), doc.editor.trouble());
         trouble.into_iter().for_each(|trouble| self.complain(trouble));
+        self.take_classes();
         if self.state(&name).is_some_and(|state| matches!(state, State::Unlabelled | State::Predicted)) {
             self.set_state(&name, State::Labelled);
         }
@@ -46,6 +47,12 @@ impl Studio {
         if let Some(doc) = &mut self.document {
             doc.selected.clear();
         }
+    }
+
+    /// Smooths the outline of every chosen instance.
+    pub(super) fn smooth_chosen(&mut self) {
+        let chosen = self.document.as_ref().map(|doc| doc.selected.clone()).unwrap_or_default();
+        chosen.into_iter().for_each(|id| self.edit(Edit::Smooth { id }));
     }
 
     pub(super) fn delete_chosen(&mut self, to: u32) {
@@ -107,6 +114,7 @@ impl Studio {
         let trouble = doc.editor.trouble();
         doc.refresh();
         trouble.into_iter().for_each(|trouble| self.complain(trouble));
+        self.take_classes();
     }
 
     /// The image is checked: go on with the next one.
@@ -126,6 +134,15 @@ impl Studio {
     /// Saves the labels of the image at hand.
     pub(super) fn save_all(&mut self) {
         let Some(doc) = self.document.as_mut().filter(|doc| doc.editor.unsaved() > 0) else { return };
+        if let Err(e) = doc.editor.save() {
+            self.complain(e.to_string());
+        }
+    }
+
+    /// Saves what training reads: also labels that are only looked at so far, of a mask.
+    pub(super) fn save_for_training(&mut self) {
+        let wanted = |doc: &&mut super::Document| doc.editor.unsaved() > 0 || doc.editor.is_from_mask();
+        let Some(doc) = self.document.as_mut().filter(wanted) else { return };
         if let Err(e) = doc.editor.save() {
             self.complain(e.to_string());
         }

@@ -1,7 +1,7 @@
 //! Labels: tools, the chosen instances, how labels are shown.
 
-use super::Studio;
 use super::tools::{TOOLS, Tool};
+use super::{Studio, class_panel};
 use crate::canvas::instance_colour;
 use crate::labels::{BACKGROUND, Edit, UNLABELLED};
 use eframe::egui::{self, Ui};
@@ -22,26 +22,18 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         ui.add(slider).on_hover_text("[ and ]");
     }
     ui.checkbox(&mut studio.tools.protect, "Leave other instances alone");
-    let classes = studio.classes();
-    if classes.len() > 2 {
-        let name = |class: u8| classes.get(usize::from(class)).cloned().unwrap_or_else(|| format!("class {class}"));
-        egui::ComboBox::from_label("class of new instances").selected_text(name(studio.tools.class)).show_ui(
-            ui,
-            |ui| {
-                for class in 1..classes.len().min(256) {
-                    ui.selectable_value(&mut studio.tools.class, class as u8, name(class as u8));
-                }
-            },
-        );
-    }
     ui.separator();
     chosen(studio, ui);
+    ui.separator();
+    class_panel::show(studio, ui);
     ui.separator();
     state(studio, ui);
 }
 
 fn chosen(studio: &mut Studio, ui: &mut Ui) {
     ui.heading("Chosen instances");
+    let classes = studio.classes();
+    let by_class = studio.by_class && studio.project_classes().len() > 1;
     let Some(doc) = &studio.document else {
         ui.weak("Open an image first.");
         return;
@@ -54,11 +46,14 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
         let Some(instance) = doc.editor.labels().instance(id) else { continue };
         ui.horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(egui::vec2(12.0, 12.0), egui::Sense::hover());
-            ui.painter().rect_filled(rect, 2.0, instance_colour(id));
-            ui.label(format!("No. {id}: {} px", instance.area));
+            let class = usize::from(instance.class);
+            let colour = if by_class { studio.class_colour(class) } else { instance_colour(id) };
+            ui.painter().rect_filled(rect, 2.0, colour);
+            let name =
+                classes.get(class).filter(|_| classes.len() > 2).map_or(String::new(), |name| format!(", {name}"));
+            ui.label(format!("No. {id}: {} px{name}", instance.area));
         });
     }
-    let classes = studio.classes();
     let mut edit = None;
     ui.horizontal_wrapped(|ui| {
         if ui.button("New").on_hover_text("The next stroke is a new instance (N)").clicked() {
@@ -71,6 +66,10 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
         let on = one.is_some();
         if ui.add_enabled(on, egui::Button::new("Fill holes")).on_hover_text("(I)").clicked() {
             edit = one.map(|id| Edit::FillHoles { id });
+        }
+        let smooth = "Its outline follows the majority of the pixels around (Shift+S)";
+        if ui.add_enabled(on, egui::Button::new("Smooth")).on_hover_text(smooth).clicked() {
+            studio.smooth_chosen();
         }
         if ui.add_enabled(on, egui::Button::new("Delete")).on_hover_text("It becomes background (Delete)").clicked() {
             studio.delete_chosen(BACKGROUND);

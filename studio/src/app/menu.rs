@@ -23,6 +23,7 @@ enum Action {
     New,
     Merge,
     FillHoles,
+    Smooth,
     Delete,
     Forget,
     Accept,
@@ -37,6 +38,9 @@ enum Action {
     Export,
     Download,
     Outlines,
+    ByClass,
+    Theme,
+    Channel(isize),
     Smaller,
     Larger,
     Show(Shown),
@@ -53,12 +57,13 @@ const FILE: [Command; 3] = [
     (Action::Add, KeyboardShortcut::new(BOTH, Key::O), "Add images .."),
     (Action::Save, KeyboardShortcut::new(COMMAND, Key::S), "Save"),
 ];
-const EDIT: [Command; 8] = [
+const EDIT: [Command; 9] = [
     (Action::Undo, KeyboardShortcut::new(COMMAND, Key::Z), "Undo"),
     (Action::Redo, KeyboardShortcut::new(BOTH, Key::Z), "Redo"),
     (Action::New, key(Key::N), "New instance"),
     (Action::Merge, key(Key::M), "Merge the chosen instances"),
     (Action::FillHoles, key(Key::I), "Fill holes"),
+    (Action::Smooth, KeyboardShortcut::new(Modifiers::SHIFT, Key::S), "Smooth the outline"),
     (Action::Delete, key(Key::Delete), "Delete: becomes background"),
     (Action::Forget, KeyboardShortcut::new(Modifiers::SHIFT, Key::Delete), "Forget: becomes unlabelled"),
     (Action::Accept, key(Key::A), "Accept the prediction where nothing is labelled"),
@@ -80,8 +85,12 @@ const NETWORK: [Command; 4] = [
 const DOWNLOAD: [Command; 1] =
     [(Action::Download, KeyboardShortcut::new(Modifiers::SHIFT, Key::D), "Download the model")];
 /// Without a line in a menu.
-const OTHERS: [Command; 9] = [
+const OTHERS: [Command; 13] = [
     (Action::Outlines, key(Key::O), "Outlines"),
+    (Action::ByClass, key(Key::K), "Colours of classes or of instances"),
+    (Action::Theme, KeyboardShortcut::new(Modifiers::SHIFT, Key::L), "Light or dark"),
+    (Action::Channel(1), key(Key::Period), "The next channel alone, or all"),
+    (Action::Channel(-1), key(Key::Comma), "The previous channel alone, or all"),
     (Action::Smaller, key(Key::OpenBracket), "Smaller brush"),
     (Action::Larger, key(Key::CloseBracket), "Larger brush"),
     (Action::Show(Shown::Labels), key(Key::Num1), "Show labels"),
@@ -270,13 +279,14 @@ impl Studio {
         let chosen = doc.map_or(0, |d| d.selected.len());
         match action {
             Action::Open | Action::Add | Action::Outlines | Action::Smaller | Action::Larger => true,
-            Action::Show(_) | Action::Choose(_) | Action::Cancel => true,
+            Action::Show(_) | Action::Choose(_) | Action::Cancel | Action::ByClass | Action::Theme => true,
             Action::Save => self.project.is_some(),
             Action::Undo => self.undo_name().is_some(),
             Action::Redo => self.redo_name().is_some(),
+            Action::Channel(_) => doc.is_some_and(|d| d.image.pixels().channels() > 1),
             Action::New | Action::Reviewed | Action::Next | Action::Previous => doc.is_some(),
             Action::Merge => chosen > 1,
-            Action::FillHoles | Action::Delete | Action::Forget => chosen > 0,
+            Action::FillHoles | Action::Smooth | Action::Delete | Action::Forget => chosen > 0,
             Action::Accept => doc.is_some_and(|d| d.prediction.is_some()),
             Action::Train => self.can_train(),
             Action::Stop => self.training.running,
@@ -304,6 +314,7 @@ impl Studio {
                     self.edit(Edit::FillHoles { id });
                 }
             }
+            Action::Smooth => self.smooth_chosen(),
             Action::Delete => self.delete_chosen(BACKGROUND),
             Action::Forget => self.delete_chosen(UNLABELLED),
             Action::Accept => self.accept(PasteMode::OnlyUnlabelled),
@@ -324,6 +335,9 @@ impl Studio {
             Action::Export => self.dialogs.export_folder(&self.ctx),
             Action::Download => self.download_model(),
             Action::Outlines => self.style.outlines = !self.style.outlines,
+            Action::ByClass => self.by_class = !self.by_class,
+            Action::Theme => self.turn_theme(),
+            Action::Channel(by) => self.step_channel(by),
             Action::Smaller => self.tools.scale_radius(1.0 / 1.25),
             Action::Larger => self.tools.scale_radius(1.25),
             Action::Show(shown) => self.shown = shown,

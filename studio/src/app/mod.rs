@@ -1,5 +1,8 @@
 //! The window.
 
+mod channels;
+mod class_colours;
+mod class_panel;
 mod document;
 mod events;
 mod gallery;
@@ -10,15 +13,17 @@ mod network_commands;
 mod project_commands;
 mod segment_panel;
 mod status;
+mod theme;
 mod tools;
 mod train_panel;
 mod view;
 
 use crate::canvas::{Canvas, LabelStyle};
-use crate::engine::live::{FrameTimes, Live};
+use crate::engine::live::{FrameTimes, Live, LiveOutput};
 use crate::engine::{Engine, ModelCard, Scores, SegmentJob};
 use crate::platform::Choices;
-use crate::project::Project;
+use crate::project::{Class, Project};
+use channels::ChannelView;
 use document::Document;
 use eframe::egui::{self, Ui};
 use eframe::egui_wgpu::RenderState;
@@ -27,7 +32,9 @@ use segment_panel::Sorting;
 pub use status::Status;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use theme::Preferences;
 use tools::Tools;
 use train_panel::{TrainOptions, Training};
 use unet_wgpu::Gpu;
@@ -58,7 +65,15 @@ enum Shown {
     Nothing,
 }
 
-/// A network that is being prepared for the visible region, and for which model and image.
+/// What the live view is of: model, image, and what it shows.
+#[derive(Clone, Debug, PartialEq)]
+struct LiveOf {
+    model: String,
+    image: PathBuf,
+    shown: LiveOutput,
+}
+
+/// A network that is being prepared for the visible region.
 type Preparing = Receiver<Result<Live, String>>;
 
 /// The application.
@@ -79,10 +94,18 @@ pub struct Studio {
     panel: Panel,
     shown: Shown,
     style: LabelStyle,
+    /// Whether instances have the colours of their classes, where there are several.
+    by_class: bool,
+    /// The project's classes while they are being edited.
+    class_draft: Option<Vec<Class>>,
+    channel_view: ChannelView,
+    /// The class that the live view shows; none for all of a model with several.
+    live_class: Option<usize>,
+    live_colours: Arc<[egui::Color32]>,
     grid: bool,
     live_on: bool,
-    live: Option<(String, PathBuf, Live)>,
-    preparing: Option<(String, PathBuf, Preparing)>,
+    live: Option<(LiveOf, Live)>,
+    preparing: Option<(LiveOf, Preparing)>,
     budget: f64,
     frame_times: FrameTimes,
     repaints: bool,
@@ -115,6 +138,7 @@ pub struct Studio {
     help: bool,
     /// Whether it is asked if the project is to be removed.
     removing: bool,
+    preferences: Preferences,
     ctx: egui::Context,
 }
 
@@ -124,7 +148,7 @@ impl Studio {
         let gpu = Gpu::from_wgpu(render.device.clone(), render.queue.clone()).map_err(|e| e.to_string())?;
         let waker = ctx.clone();
         let engine = Engine::start(&gpu, move || waker.request_repaint())?;
-        ctx.options_mut(|options| options.theme_preference = egui::ThemePreference::System);
+        theme::install(ctx);
         let mut studio = Self {
             engine,
             render: render.clone(),
@@ -141,6 +165,11 @@ impl Studio {
             panel: Panel::default(),
             shown: Shown::default(),
             style: LabelStyle::default(),
+            by_class: true,
+            class_draft: None,
+            channel_view: ChannelView::default(),
+            live_class: None,
+            live_colours: Arc::default(),
             grid: true,
             live_on: false,
             live: None,
@@ -169,6 +198,7 @@ impl Studio {
             failures: 0,
             help: false,
             removing: false,
+            preferences: Preferences::default(),
             ctx: ctx.clone(),
         };
         studio.engine.send(crate::engine::Request::Open("nuclei".into()));
@@ -202,7 +232,7 @@ impl Studio {
     fn classes(&self) -> Vec<String> {
         let of_model = || self.model().map(|m| m.classes.clone());
         let own = |project: &Project| {
-            let classes = &project.settings().classes;
+            let classes = self.class_draft.as_ref().unwrap_or(&project.settings().classes);
             let names = classes.iter().map(|class| class.name.clone());
             (classes.len() > 1).then(|| std::iter::once("background".to_string()).chain(names).collect())
         };
@@ -249,6 +279,7 @@ impl eframe::App for Studio {
     }
 
     fn on_exit(&mut self) {
+        self.keep_classes();
         self.save_all();
     }
 }

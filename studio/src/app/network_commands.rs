@@ -1,13 +1,13 @@
 //! Networks at work: segmentation, the visible region, training, scores.
 
-use super::Shown;
-use super::Studio;
 use super::document::Prediction;
+use super::{LiveOf, Shown, Studio};
 use crate::canvas::CanvasImage;
-use crate::engine::live::Live;
+use crate::engine::live::{Live, LiveOutput};
 use crate::engine::{Request, SegmentJob, Segmented, TrainJob};
 use crate::platform::{self, start};
 use crate::project::State;
+use eframe::egui::Color32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{TryRecvError, channel};
@@ -21,8 +21,10 @@ impl Studio {
     }
 
     fn job(&self, path: &Path) -> Option<SegmentJob> {
-        let model = self.model()?.name.as_str().into();
-        Some(SegmentJob { path: path.into(), model, settings: self.settings.clone() })
+        let model = self.model()?;
+        let channels = self.channels_for(model.channels);
+        let model = model.name.as_str().into();
+        Some(SegmentJob { path: path.into(), model, settings: self.settings.clone(), channels })
     }
 
     /// Segments the image at hand.
@@ -92,13 +94,15 @@ impl Studio {
 
     /// Prepares the network for the visible region, if it is not yet.
     pub(super) fn prepare_live(&mut self, image: &CanvasImage, path: &Path) {
-        let Some(name) = self.model().map(|m| m.name.clone()) else { return };
-        let ready = |known: &str, of: &Path| known == name && of == path;
-        if self.live.as_ref().is_some_and(|(name, of, _)| ready(name, of)) {
+        let Some(model) = self.model() else { return };
+        let shown = self.live_output();
+        let wanted = LiveOf { model: model.name.clone(), image: path.into(), shown };
+        let channels = self.channels_for(model.channels);
+        if self.live.as_ref().is_some_and(|(of, _)| *of == wanted) {
             return;
         }
         match &self.preparing {
-            Some((known, of, receiver)) if ready(known, of) => {
+            Some((of, receiver)) if *of == wanted => {
                 let outcome = match receiver.try_recv() {
                     Ok(outcome) => outcome,
                     Err(TryRecvError::Empty) => return,
@@ -106,7 +110,7 @@ impl Studio {
                 };
                 self.preparing = None;
                 match outcome {
-                    Ok(live) => self.live = Some((name.clone(), path.into(), live)),
+                    Ok(live) => self.live = Some((wanted, live)),
                     Err(e) => {
                         self.live_on = false;
                         self.complain(format!("Live view: {e}"));
@@ -116,9 +120,13 @@ impl Studio {
             _ => {
                 let (sender, receiver) = channel();
                 let (render, pixels, ctx) = (self.render.clone(), image.pixels().clone(), self.ctx.clone());
-                self.preparing = Some((name.clone(), path.into(), receiver));
+                let name = wanted.model.clone();
+                self.preparing = Some((wanted, receiver));
                 let started = start("live view", async move || {
-                    let live = async { Live::prepare(&render, platform::open_model(&name).await?, &pixels).await };
+                    let live = async {
+                        let model = platform::open_model(&name).await?;
+                        Live::prepare(&render, model, &pixels, channels, shown).await
+                    };
                     let live = live.await.map_err(|e| e.to_string());
                     // Without a receiver another image is open by now.
                     let _ = sender.send(live);
@@ -129,6 +137,25 @@ impl Studio {
                 }
             }
         }
+    }
+
+    /// What the live view shows of the chosen model.
+    pub(super) fn live_output(&self) -> LiveOutput {
+        let classes = self.model().map_or(2, |m| m.classes.len());
+        match self.live_class.filter(|class| (1..classes).contains(class)) {
+            Some(class) => LiveOutput::Probability(class),
+            None if classes > 2 => LiveOutput::Classes,
+            None => LiveOutput::Probability(1),
+        }
+    }
+
+    /// The colours of all classes in the live view, made anew when one changes.
+    pub(super) fn live_table(&mut self) -> Arc<[Color32]> {
+        let colours = self.class_colours();
+        if *self.live_colours != *colours {
+            self.live_colours = colours.into();
+        }
+        self.live_colours.clone()
     }
 
     /// How many images are labelled: to train on, held out.
@@ -151,7 +178,8 @@ impl Studio {
     }
 
     pub(super) fn train(&mut self) {
-        self.save_all();
+        self.keep_classes();
+        self.save_for_training();
         let Some(project) = &self.project else { return };
         let set = match project.training_set() {
             Ok(set) if set.train_names.is_empty() => return self.complain("No image to train on is labelled yet."),
@@ -165,6 +193,8 @@ impl Studio {
         let partial = states().any(|image| image.state != State::Reviewed);
         let classes = self.classes();
         let base = self.base().map(|m| m.name.as_str().into());
+        // A network of its own takes one channel.
+        let channels = self.channels_for(self.base().map_or(1, |m| m.channels));
         let options = &self.train_options;
         let job = TrainJob {
             held_out: set.validation,
@@ -172,9 +202,10 @@ impl Studio {
             steps: options.steps,
             batch: options.batch,
             lr: options.lr,
+            channels: channels.clone(),
             ..TrainJob::new(set.train, classes, base, out)
         };
-        self.training = super::Training::begin();
+        self.training = super::Training::begin(channels);
         self.engine.send(Request::Train(Box::new(job)));
     }
 
@@ -200,16 +231,15 @@ impl Studio {
     }
 
     pub(super) fn score(&mut self) {
-        self.save_all();
-        let (Some(project), Some(model)) = (&self.project, self.model().map(|m| m.name.as_str().into())) else {
-            return;
-        };
+        self.save_for_training();
+        let (Some(project), Some(card)) = (&self.project, self.model()) else { return };
+        let (model, channels) = (card.name.as_str().into(), self.channels_for(card.channels));
         let set = match project.training_set() {
             Ok(set) => set,
             Err(e) => return self.complain(e.to_string()),
         };
         let data = set.validation.unwrap_or(set.train);
-        self.work(Request::Score(model, self.settings.clone(), data));
+        self.work(Request::Score(model, self.settings.clone(), data, channels));
     }
 
     /// Shows a result for the image at hand.

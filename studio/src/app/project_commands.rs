@@ -28,6 +28,7 @@ impl Studio {
     /// Opens a project, or a folder of images as a new one.
     pub(super) fn open_folder(&mut self, folder: &Path) {
         self.save_all();
+        self.keep_classes();
         // A project is open once only, and this may be the same one.
         (self.document, self.project) = (None, None);
         match Project::open(folder) {
@@ -180,6 +181,7 @@ impl Studio {
                     self.shown = Shown::Labels;
                 }
                 self.document = Some(doc);
+                self.take_classes();
             }
             Err(e) => self.complain(e.to_string()),
         }

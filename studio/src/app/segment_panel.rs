@@ -1,6 +1,6 @@
 //! Models, and what they find in the image at hand.
 
-use super::Studio;
+use super::{Studio, channels};
 use crate::engine::{ModelCard, Row, Segmented};
 use crate::labels::PasteMode;
 use crate::platform::{BROWSER, BUILT_IN};
@@ -19,6 +19,7 @@ pub(super) struct Sorting {
 
 pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     models(studio, ui);
+    channels::of_network(studio, ui);
     ui.separator();
     instances(studio, ui);
     ui.separator();
@@ -186,10 +187,25 @@ fn live(studio: &mut Studio, ui: &mut Ui) {
         ui.checkbox(&mut studio.live_on, text).on_hover_text(hover);
     });
     if studio.live_on {
+        live_class(studio, ui);
         ui.add(egui::Slider::new(&mut studio.budget, 1.0..=30.0).suffix(" ms").text("of each frame"));
         let [half, most] = [50, 95].map(|percent| studio.frame_times.percentile(percent).unwrap_or(0.0));
         ui.weak(format!("frames: 50 % under {half:.0} ms, 95 % under {most:.0} ms"));
     }
+}
+
+/// Which class the live view shows.
+fn live_class(studio: &mut Studio, ui: &mut Ui) {
+    let Some(classes) = studio.model().map(|m| m.classes.clone()).filter(|classes| classes.len() > 2) else { return };
+    let all = "all, by colour".to_string();
+    let name = |class: Option<usize>| class.and_then(|c| classes.get(c)).unwrap_or(&all).clone();
+    let mut shown = studio.live_class.filter(|class| (1..classes.len()).contains(class));
+    egui::ComboBox::from_label("class that is shown").selected_text(name(shown)).show_ui(ui, |ui| {
+        for class in std::iter::once(None).chain((1..classes.len()).map(Some)) {
+            ui.selectable_value(&mut shown, class, name(class));
+        }
+    });
+    studio.live_class = shown;
 }
 
 fn results(studio: &mut Studio, ui: &mut Ui) {

@@ -2,6 +2,7 @@
 
 use super::Studio;
 use super::segment_panel::short;
+use crate::engine::SelectedChannels;
 use eframe::egui::{self, RichText, Ui};
 use egui_plot::{Legend, Line, Plot, PlotPoints};
 use web_time::Instant;
@@ -17,11 +18,13 @@ pub(super) struct Training {
     pub(super) step: u64,
     pub(super) of: u64,
     pub(super) started: Option<Instant>,
+    /// What the network gets of the images.
+    pub(super) channels: SelectedChannels,
 }
 
 impl Training {
-    pub(super) fn begin() -> Self {
-        Self { running: true, started: Some(Instant::now()), ..Self::default() }
+    pub(super) fn begin(channels: SelectedChannels) -> Self {
+        Self { running: true, started: Some(Instant::now()), channels, ..Self::default() }
     }
 
     pub(super) fn score(&mut self, step: u64, scores: &[(String, f64)]) {

@@ -3,8 +3,11 @@
 use super::document::Prediction;
 use super::segment_panel::short;
 use super::tools::Tool;
-use super::{Shown, Studio};
-use crate::canvas::{CanvasResponse, Contrast, LabelLayer, LabelStyle, Live as LiveLayer, Scene};
+use super::{Shown, Studio, channels, theme};
+use crate::canvas::{
+    Background, CanvasResponse, Colouring, LabelLayer, LabelStyle, Live as LiveLayer, LiveLook, Scene,
+};
+use crate::engine::live::LiveOutput;
 use crate::labels::{BACKGROUND, UNLABELLED};
 use eframe::egui::{self, Color32, Ui};
 use eframe::egui_wgpu;
@@ -16,14 +19,24 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     };
     studio.canvas.primary_pans = studio.tools.tool == Tool::Select;
     let live = live(studio, &doc.image, &doc.path);
-    let style = |unlabelled: bool, selected: Option<u32>| LabelStyle { unlabelled, selected, ..studio.style.clone() };
+    let colours = studio.class_colours();
+    let by_class = |on: bool| on.then_some(&colours).filter(|_| studio.by_class);
+    let own = by_class(studio.project_classes().len() > 1).map(|colours| doc.colouring(colours));
+    let [of_first, of_second] = [&mut doc.prediction, &mut doc.compare]
+        .map(|p| p.as_mut().and_then(|p| by_class(true).map(|colours| p.colouring(colours))));
+    let style = |unlabelled: bool, selected: Option<u32>, colouring: Option<Colouring>| LabelStyle {
+        unlabelled,
+        selected,
+        colouring: colouring.unwrap_or_default(),
+        ..studio.style.clone()
+    };
     let tiles = doc.tiles();
-    let selected = style(studio.style.unlabelled, doc.selected.last().copied());
+    let selected = style(studio.style.unlabelled, doc.selected.last().copied(), own);
     let labels = LabelLayer { key: doc.key(), tiles: &tiles, style: selected };
     let [first, second] = [&doc.prediction, &doc.compare].map(|p| p.as_ref().map(|p| (p.key(), p.tiles())));
-    let chosen = style(false, studio.shown_instance);
+    let chosen = style(false, studio.shown_instance, of_first);
     let predicted = first.as_ref().map(|(key, tiles)| LabelLayer { key: *key, tiles, style: chosen });
-    let plain = style(false, None);
+    let plain = style(false, None, of_second);
     let compared = second.as_ref().map(|(key, tiles)| LabelLayer { key: *key, tiles, style: plain });
     let (labels, compare) = match studio.shown {
         Shown::Labels => (Some(labels), None),
@@ -31,16 +44,17 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         Shown::Both => (Some(labels), predicted),
         Shown::Nothing => (None, None),
     };
+    let contrast = channels::contrast_of(&studio.channel_view, &doc);
     let scene = Scene {
         name: &doc.name,
         image: Some(&doc.image),
-        contrast: doc.contrast.as_ref(),
+        contrast: Some(&contrast),
         labels,
         compare,
         live: live.as_ref(),
         pixel_size: doc.pixel_size,
         grid: studio.grid,
-        background: None,
+        background: Some(Background::Plain(theme::around_image(ui.visuals()))),
     };
     let canvas = studio.canvas.show(ui, &scene);
     studio.area = Some(canvas.area.rect);
@@ -53,7 +67,7 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
         sides(&canvas, studio.canvas.split, names);
     }
     studio.repaints |= studio.canvas.is_loading(&scene);
-    if let Some((_, _, network)) = studio.live.as_mut().filter(|_| studio.live_on) {
+    if let Some((_, network)) = studio.live.as_mut().filter(|_| studio.live_on) {
         let [x, y] = canvas.view.centre;
         network.look(0, doc.image.pixels(), [x as f32, y as f32]);
         if network.waits() {
@@ -98,8 +112,8 @@ fn live(studio: &mut Studio, image: &crate::canvas::CanvasImage, path: &std::pat
         return None;
     }
     studio.prepare_live(image, path);
-    let (_, of, network) = studio.live.as_ref()?;
-    if of != path {
+    let (of, network) = studio.live.as_ref()?;
+    if of.image != path {
         return None;
     }
     let state = network.state();
@@ -111,15 +125,18 @@ fn live(studio: &mut Studio, image: &crate::canvas::CanvasImage, path: &std::pat
         return None;
     }
     let region = state.shown.clone()?;
+    drop(state);
     let own = studio.model().and_then(|m| m.settings.threshold);
-    Some(LiveLayer {
-        texture: region.texture,
-        at: region.at,
-        size: region.size,
-        threshold: studio.settings.threshold.or(own).unwrap_or(0.5) as f32,
-        colour: Color32::from_rgb(240, 228, 66),
-        opacity: studio.style.opacity,
-    })
+    let several = studio.model().is_some_and(|m| m.classes.len() > 2);
+    let look = match region.output {
+        LiveOutput::Probability(class) => LiveLook::Threshold {
+            least: studio.settings.threshold.or(own).unwrap_or(0.5) as f32,
+            colour: if several { studio.class_colour(class) } else { Color32::from_rgb(240, 228, 66) },
+        },
+        LiveOutput::Classes => LiveLook::Classes(studio.live_table()),
+    };
+    let (at, size, opacity) = (region.at, region.size, studio.style.opacity);
+    Some(LiveLayer { texture: region.texture, at, size, look, opacity })
 }
 
 /// What is under the pointer, in words.
@@ -205,41 +222,16 @@ pub(super) fn options(studio: &mut Studio, ui: &mut Ui) {
     ui.checkbox(&mut studio.style.fills, "Fill instances");
     ui.checkbox(&mut studio.style.outlines, "Outlines (O)");
     ui.checkbox(&mut studio.style.unlabelled, "Hatch what is unlabelled");
+    ui.checkbox(&mut studio.by_class, "Colour by class (K)").on_hover_text("Where there are several classes");
     ui.checkbox(&mut studio.grid, "Pixel grid");
     ui.add(egui::Slider::new(&mut studio.style.opacity, 0.0..=1.0).text("opacity").fixed_decimals(2));
     ui.separator();
-    contrast(studio, ui);
+    channels::contrast(studio, ui);
+    ui.separator();
+    theme::choose(studio, ui);
     ui.separator();
     if ui.add(egui::Button::new("Fit").shortcut_text("0")).clicked() {
         studio.canvas.fit();
         ui.close();
-    }
-}
-
-fn contrast(studio: &mut Studio, ui: &mut Ui) {
-    let Some(doc) = &mut studio.document else { return };
-    ui.horizontal(|ui| {
-        ui.label("Contrast");
-        if ui.button("Auto").on_hover_text("Percentiles 1 and 99.8").clicked() {
-            doc.contrast = None;
-            doc.image.request_limits(crate::canvas::CanvasImage::PERCENTILES);
-        }
-    });
-    let automatic = doc.contrast.is_none();
-    let mut contrast = doc.contrast.clone().unwrap_or_else(|| Contrast::of(&doc.image));
-    let ranges = doc.image.range().to_vec();
-    let before = contrast.clone();
-    for (i, channel) in contrast.channels.iter_mut().enumerate() {
-        let [low, high] = ranges.get(i).copied().unwrap_or([0.0, 1.0]);
-        ui.horizontal(|ui| {
-            ui.checkbox(&mut channel.visible, format!("{i}")).on_hover_text(format!("channel {i}"));
-            ui.color_edit_button_srgba(&mut channel.colour);
-            ui.add(egui::Slider::new(&mut channel.low, low..=high).text("black"));
-            ui.add(egui::Slider::new(&mut channel.high, low..=high).text("white"));
-        });
-        channel.high = channel.high.max(channel.low + (high - low).abs().max(1e-6) * 1e-3);
-    }
-    if contrast != before || !automatic {
-        doc.contrast = Some(contrast);
     }
 }

@@ -4,7 +4,7 @@ use super::contrast::Contrast;
 use super::frame::{Draw, Frame, ImageStyle, LabelsStyle, LiveStyle, Pipe, ShapesStyle, Slot, Texture, straight};
 use super::image::{CanvasImage, level_part, planes};
 use super::label_tiles::{self, MARGIN};
-use super::layers::{Background, Colouring, LABEL_TILE, LabelLayer, Live, Scene, UNLABELLED};
+use super::layers::{Background, Colouring, LABEL_TILE, LabelLayer, Live, LiveLook, Scene, UNLABELLED};
 use super::palette::PALETTE;
 use super::pyramid::TILE;
 use super::store::{Key, Store, Texels, Version};
@@ -146,9 +146,11 @@ fn add_labels(store: &mut Store, layer: &LabelLayer, place: &Place, columns: Opt
     for (out, [r, g, b]) in palette.as_chunks_mut::<4>().0.iter_mut().zip(PALETTE) {
         *out = [r, g, b, 255];
     }
+    let point = place.area.pixels_per_point;
     let uniforms = LabelsStyle {
-        // The hatch repeats after 12 screen pixels.
-        anchor: origin.map(|o| o.rem_euclid(12.0) as f32),
+        // The hatch repeats after 12 points.
+        anchor: origin.map(|o| o.rem_euclid(12.0 * f64::from(point)) as f32),
+        point,
         opacity: if style.fills { style.opacity.clamp(0.0, 1.0) } else { 0.0 },
         width: if style.outlines { style.width.clamp(1.0, 2.0) } else { 0.0 },
         selected: style.selected.unwrap_or(UNLABELLED),
@@ -178,20 +180,26 @@ fn add_live(live: &Live, place: &Place, frame: &mut Frame) {
     if size.contains(&0) {
         return;
     }
+    let (pipe, colour, threshold, table) = match &live.look {
+        LiveLook::Threshold { least, colour } => (Pipe::Live, *colour, *least, None),
+        LiveLook::Classes(table) if table.is_empty() => return,
+        LiveLook::Classes(table) => (Pipe::Classes, Color32::TRANSPARENT, 0.0, Some(table.clone())),
+    };
     let style = LiveStyle {
-        colour: straight(live.colour),
+        colour: straight(colour),
         size: size.map(|s| s as f32),
-        threshold: live.threshold,
+        threshold,
         opacity: live.opacity.clamp(0.0, 1.0),
+        point: place.area.pixels_per_point,
         ..Default::default()
     };
-    let style = frame.style(&style, None);
+    let style = frame.style(&style, table);
     let (o, zoom) = (place.view.origin(place.area), place.view.zoom);
     let at = |i: usize, offset: u32| (o[i] + (f64::from(live.at[i]) + f64::from(offset)) * zoom) as f32;
     let rect = [at(0, 0), at(1, 0), at(0, size[0]), at(1, size[1])];
     let quad = Quad { rect, origin: [rect[0], rect[1]], scale: (1.0 / zoom) as f32, kind: 0.0 };
     let texture = Texture::Given(live.texture.clone());
-    frame.draw(quad, Draw { pipe: Pipe::Live, style, texture, columns: None });
+    frame.draw(quad, Draw { pipe, style, texture, columns: None });
 }
 
 /// Lines between pixels, below the labels.
@@ -208,11 +216,12 @@ fn add_grid(frame: &mut Frame, style: usize, place: &Place, size: [u32; 2]) {
 /// A line around the image, outside of it, on whole screen pixels.
 fn add_border(frame: &mut Frame, style: usize, place: &Place, size: [u32; 2]) {
     let (o, zoom) = (place.view.origin(place.area), place.view.zoom);
+    let width = place.area.pixels_per_point.round().max(1.0);
     let at = |i: usize, pixel: f64| (o[i] + pixel * zoom) as f32;
     let [x0, y0] = [at(0, 0.0).floor(), at(1, 0.0).floor()];
     let [x1, y1] = [at(0, f64::from(size[0])).ceil(), at(1, f64::from(size[1])).ceil()];
-    figure(frame, style, [x0 - 1.0, y0 - 1.0, x1 + 1.0, y0], 2);
-    figure(frame, style, [x0 - 1.0, y1, x1 + 1.0, y1 + 1.0], 2);
-    figure(frame, style, [x0 - 1.0, y0, x0, y1], 2);
-    figure(frame, style, [x1, y0, x1 + 1.0, y1], 2);
+    figure(frame, style, [x0 - width, y0 - width, x1 + width, y0], 2);
+    figure(frame, style, [x0 - width, y1, x1 + width, y1 + width], 2);
+    figure(frame, style, [x0 - width, y0, x0, y1], 2);
+    figure(frame, style, [x1, y0, x1 + width, y1], 2);
 }

@@ -13,6 +13,7 @@ pub(super) enum Pipe {
     Image,
     Labels,
     Live,
+    Classes,
 }
 
 /// A shader's uniforms, and what else it reads.
@@ -97,7 +98,8 @@ pub(super) struct LabelsStyle {
     pub selected: u32,
     pub unlabelled: u32,
     pub entries: u32,
-    pub unused: u32,
+    /// Screen pixels of a point.
+    pub point: f32,
     pub palette: [[u8; 16]; 9],
 }
 
@@ -109,6 +111,9 @@ pub(super) struct LiveStyle {
     pub size: [f32; 2],
     pub threshold: f32,
     pub opacity: f32,
+    /// Screen pixels of a point.
+    pub point: f32,
+    pub unused: [u32; 3],
 }
 
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

@@ -1,6 +1,6 @@
 //! The device's side of a canvas: textures, buffers, and a frame's draws in egui's render pass.
 
-use super::frame::{Draw, Frame, Screen, Style, Texture};
+use super::frame::{Draw, Frame, Pipe, Screen, Style, Texture};
 use super::histogram::Counter;
 use super::pipes::{Pipes, STYLE_BYTES};
 use super::store::{Command, SharedQueue, Texels, locked};
@@ -236,14 +236,18 @@ fn texture_label(dimension: wgpu::TextureViewDimension) -> Option<&'static str> 
 /// The bind group of a texture that the application gave. One of another format is not drawn.
 fn map(device: &wgpu::Device, pipes: &Pipes, draw: &Draw) -> Option<wgpu::BindGroup> {
     let Texture::Given(texture) = &draw.texture else { return None };
-    let fits = texture.format() == wgpu::TextureFormat::R32Float
+    let (format, layout) = match draw.pipe {
+        Pipe::Classes => (wgpu::TextureFormat::R8Uint, &pipes.class_map),
+        _ => (wgpu::TextureFormat::R32Float, &pipes.map),
+    };
+    let fits = texture.format() == format
         && texture.usage().contains(wgpu::TextureUsages::TEXTURE_BINDING)
         && texture.dimension() == wgpu::TextureDimension::D2;
     if !fits {
-        log::warn!("live output is not drawn: its texture is not R32Float with TEXTURE_BINDING");
+        log::warn!("live output is not drawn: its texture is not {format:?} with TEXTURE_BINDING");
         return None;
     }
-    Some(texture_group(device, &pipes.map, texture, wgpu::TextureViewDimension::D2))
+    Some(texture_group(device, layout, texture, wgpu::TextureViewDimension::D2))
 }
 
 impl Tile {

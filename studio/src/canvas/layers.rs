@@ -56,7 +56,7 @@ pub struct LabelStyle {
     pub outlines: bool,
     /// Opacity of fills, 0 to 1.
     pub opacity: f32,
-    /// Width of outlines in screen pixels, 1 to 2.
+    /// Width of outlines in points, 1 to 2.
     pub width: f32,
     /// Whether unlabelled pixels are hatched.
     pub unlabelled: bool,
@@ -91,19 +91,32 @@ pub struct LabelLayer<'a> {
     pub style: LabelStyle,
 }
 
-/// Probabilities on the device, drawn as the region where they reach a threshold.
+/// How a network's output is drawn.
+#[derive(Clone, Debug)]
+pub enum LiveLook {
+    /// Probabilities, `R32Float`: the region where they reach `least`.
+    Threshold {
+        /// The least value inside.
+        least: f32,
+        /// The region's colour.
+        colour: Color32,
+    },
+    /// Classes, `R8Uint`: each in its colour; transparent ones, and those that the table lacks, are hidden. Make a new table only
+    /// when a colour changes.
+    Classes(Arc<[Color32]>),
+}
+
+/// A network's output on the device.
 #[derive(Clone)]
 pub struct Live {
-    /// `R32Float` with `TEXTURE_BINDING`: a texel per image pixel; its first one belongs to the pixel `at`.
+    /// With `TEXTURE_BINDING`: a texel per image pixel; its first one belongs to the pixel `at`.
     pub texture: wgpu::Texture,
     /// Column and row of the first pixel.
     pub at: [u32; 2],
     /// Columns and rows that are drawn.
     pub size: [u32; 2],
-    /// The least value inside.
-    pub threshold: f32,
-    /// Its colour.
-    pub colour: Color32,
+    /// How it is drawn.
+    pub look: LiveLook,
     /// Opacity of the inside, 0 to 1.
     pub opacity: f32,
 }

@@ -34,7 +34,9 @@ mod widget;
 pub use contrast::{ChannelDisplay, Contrast};
 pub use image::CanvasImage;
 pub use label_map::{MapTiles, TileVersions};
-pub use layers::{Background, Colouring, LABEL_TILE, LabelLayer, LabelStyle, LabelTiles, Live, Scene, UNLABELLED};
+pub use layers::{
+    Background, Colouring, LABEL_TILE, LabelLayer, LabelStyle, LabelTiles, Live, LiveLook, Scene, UNLABELLED,
+};
 pub use palette::instance_colour;
 pub use store::Uploads;
 pub use view::{Area, View};

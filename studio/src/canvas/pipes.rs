@@ -14,12 +14,15 @@ pub(super) struct Pipes {
     image: wgpu::RenderPipeline,
     labels: wgpu::RenderPipeline,
     live: wgpu::RenderPipeline,
+    classes: wgpu::RenderPipeline,
     /// Uniforms and a table of colours.
     pub style: wgpu::BindGroupLayout,
     /// A tile of integers.
     pub tile: wgpu::BindGroupLayout,
     /// A map of floats.
     pub map: wgpu::BindGroupLayout,
+    /// A map of integers.
+    pub class_map: wgpu::BindGroupLayout,
     /// The table of styles without one.
     pub no_table: wgpu::Buffer,
 }
@@ -53,6 +56,8 @@ impl Pipes {
         let tile = layout(device, "canvas tile", &[uint]);
         let float = wgpu::TextureSampleType::Float { filterable: false };
         let map = layout(device, "canvas map", &[texture(float, wgpu::TextureViewDimension::D2)]);
+        let uint = texture(wgpu::TextureSampleType::Uint, wgpu::TextureViewDimension::D2);
+        let class_map = layout(device, "canvas class map", &[uint]);
         let pipe = |entry: &str, source: &str, texture: Option<&wgpu::BindGroupLayout>| {
             let groups = [Some(&style), texture];
             let groups = if texture.is_some() { &groups[..] } else { &groups[..1] };
@@ -63,6 +68,7 @@ impl Pipes {
             image: pipe("image", include_str!("../../shaders/image.wgsl"), Some(&tile)),
             labels: pipe("labels", include_str!("../../shaders/labels.wgsl"), Some(&tile)),
             live: pipe("live", include_str!("../../shaders/live.wgsl"), Some(&map)),
+            classes: pipe("classes", include_str!("../../shaders/classes.wgsl"), Some(&class_map)),
             no_table: device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("canvas colours, none"),
                 size: 16,
@@ -72,6 +78,7 @@ impl Pipes {
             style,
             tile,
             map,
+            class_map,
         }
     }
 
@@ -81,6 +88,7 @@ impl Pipes {
             Pipe::Image => &self.image,
             Pipe::Labels => &self.labels,
             Pipe::Live => &self.live,
+            Pipe::Classes => &self.classes,
         }
     }
 }

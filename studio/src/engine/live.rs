@@ -1,6 +1,7 @@
 //! The network on the visible region, inside the window's frames: recorded in egui's command encoder by a budget, on egui's device,
 //! from a texture into another one that the canvas shows. Nothing is read back, and nothing waits.
 
+use super::channels::{SelectedChannels, selected};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
@@ -20,10 +21,37 @@ pub const SIDE: usize = 512;
 /// Milliseconds of a dispatch at most: a part of the smallest useful budget of a frame.
 const LONGEST: f64 = 2.0;
 
+/// What the network says about a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveOutput {
+    /// The probability of a class: 32-bit floats.
+    Probability(usize),
+    /// The class of every pixel: bytes, 0 for the background.
+    Classes,
+}
+
+impl LiveOutput {
+    fn format(self) -> wgpu::TextureFormat {
+        match self {
+            Self::Probability(_) => wgpu::TextureFormat::R32Float,
+            Self::Classes => wgpu::TextureFormat::R8Uint,
+        }
+    }
+
+    fn of_frame(self) -> FrameOutput {
+        match self {
+            Self::Probability(class) => FrameOutput::Probability { class, format: PlaneFormat::F32 },
+            Self::Classes => FrameOutput::Mask,
+        }
+    }
+}
+
 /// A region of an image that the network has seen.
 #[derive(Clone)]
 pub struct Region {
-    /// The probability of the foreground, 32-bit floats, [`SIDE`] x [`SIDE`]; valid from the first pixel for `size`.
+    /// What it holds.
+    pub output: LiveOutput,
+    /// [`SIDE`] x [`SIDE`] texels; valid from the first pixel for `size`.
     pub texture: wgpu::Texture,
     /// Column and row of its first pixel in the image.
     pub at: [u32; 2],
@@ -34,10 +62,20 @@ pub struct Region {
 impl Region {
     /// The probabilities, row by row. Waits for the device; the window itself reads nothing back.
     pub fn read(&self, egui: &RenderState) -> Option<Vec<f32>> {
+        let bytes = matches!(self.output, LiveOutput::Probability(_)).then(|| self.bytes(egui, 4))??;
+        Some(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// The classes, row by row. Waits for the device.
+    pub fn read_classes(&self, egui: &RenderState) -> Option<Vec<u8>> {
+        (self.output == LiveOutput::Classes).then(|| self.bytes(egui, 1))?
+    }
+
+    fn bytes(&self, egui: &RenderState, texel: u32) -> Option<Vec<u8>> {
         let [width, height] = self.size;
-        let row = 4 * SIDE as u32;
+        let row = texel * SIDE as u32;
         let buffer = egui.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("probabilities"),
+            label: Some("live output, read"),
             size: u64::from(row) * u64::from(height),
             usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
             mapped_at_creation: false,
@@ -54,7 +92,7 @@ impl Region {
         egui.device.poll(wgpu::PollType::wait_indefinitely()).ok()?;
         let view = buffer.get_mapped_range(..).ok()?;
         let rows = view.chunks_exact(row as usize);
-        Some(rows.flat_map(|row| bytemuck::pod_collect_to_vec::<u8, f32>(&row[..4 * width as usize])).collect())
+        Some(rows.flat_map(|part| part[..(texel * width) as usize].to_vec()).collect())
     }
 }
 
@@ -75,12 +113,14 @@ pub struct LiveState {
 pub struct Live {
     state: Arc<Mutex<LiveState>>,
     network: Arc<Mutex<Network>>,
+    channels: SelectedChannels,
     /// The image and region that was asked for last.
     asked: Option<(usize, [u32; 2])>,
 }
 
 struct Network {
     frame: Frame,
+    output: LiveOutput,
     input: wgpu::Texture,
     outputs: [wgpu::Texture; 2],
     /// The region to begin next, with its pixels.
@@ -110,15 +150,24 @@ fn format_of(image: &Image) -> Option<(wgpu::TextureFormat, SampleFormat, usize)
 }
 
 impl Live {
-    /// Prepares a network for regions of images like this one. Takes some tenths of a second; call it in a task.
-    pub async fn prepare(egui: &RenderState, model: Model, image: &Image) -> Result<Self> {
+    /// Prepares a network for regions of images like this one, of which it gets these channels. Takes some tenths of a second;
+    /// call it in a task.
+    pub async fn prepare(
+        egui: &RenderState,
+        model: Model,
+        image: &Image,
+        channels: SelectedChannels,
+        output: LiveOutput,
+    ) -> Result<Self> {
+        let image = &*selected(image, &channels)?;
+        // What a texture is read as has no choice of channels: the rules are those of the program.
+        image.part(0, 0, 1, 1)?.to_channels(model.architecture.in_channels())?;
         let (texture, _, _) = format_of(image).ok_or_else(|| {
             let channels = image.channels();
-            unet_wgpu::Error::invalid("live view", format!("takes images of 1 or 3 channels, this one has {channels}"))
+            unet_wgpu::Error::invalid("live view", format!("takes 1 or 3 channels of an image, not {channels}"))
         })?;
         let format = PixelFormat::of_texture(texture)?;
-        let probability = FrameOutput::Probability { class: 1, format: PlaneFormat::F32 };
-        let options = FrameOptions::new([SIDE; 2], format, vec![OutputRequest::texture(probability)]);
+        let options = FrameOptions::new([SIDE; 2], format, vec![OutputRequest::texture(output.of_frame())]);
         let gpu = Gpu::from_wgpu(egui.device.clone(), egui.queue.clone())?;
         let mut frame = FrameModel::new(&gpu, normalised(model, image)?).prepare_async(&options).await?;
         // So that no single dispatch takes longer than a part of a frame may.
@@ -136,17 +185,18 @@ impl Live {
             })
         };
         let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_SRC;
-        let output = || new("live probability", wgpu::TextureFormat::R32Float, usage);
+        let result = || new("live output", output.format(), usage);
         let network = Network {
             frame,
+            output,
             input: new("live image", texture, wgpu::TextureUsages::COPY_SRC),
-            outputs: [output(), output()],
+            outputs: [result(), result()],
             next: None,
             running: None,
             busy: Arc::default(),
             finished: 0,
         };
-        Ok(Self { state: Arc::default(), network: Arc::new(Mutex::new(network)), asked: None })
+        Ok(Self { state: Arc::default(), network: Arc::new(Mutex::new(network)), channels, asked: None })
     }
 
     /// Asks for the region around a pixel, [`SIDE`] x [`SIDE`] or the whole of a smaller image. `id` tells images apart. A region
@@ -163,6 +213,7 @@ impl Live {
         }
         let size = [image.width().min(SIDE), image.height().min(SIDE)];
         let Ok(part) = image.part(at[0] as usize, at[1] as usize, size[0], size[1]) else { return };
+        let Ok(part) = selected(&part, &self.channels) else { return };
         let bytes = bytes(&part);
         locked(&self.network).next = Some((bytes, at, size.map(|s| s as u32)));
         self.asked = Some((id, at));
@@ -297,7 +348,8 @@ impl Network {
         state.progress = Some(progress);
         if let (true, Some((at, size))) = (progress.finished(), self.running) {
             // What this frame draws comes after these commands.
-            state.shown = Some(Region { texture: self.outputs[self.finished % 2].clone(), at, size });
+            let (output, texture) = (self.output, self.outputs[self.finished % 2].clone());
+            state.shown = Some(Region { output, texture, at, size });
             state.regions += 1;
             (self.running, self.finished) = (None, self.finished + 1);
         }

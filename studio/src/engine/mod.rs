@@ -6,6 +6,7 @@
 //!
 //! | file | responsibility |
 //! |---|---|
+//! | `channels` | channels of an image for a network |
 //! | `files` | images for the canvas and the gallery |
 //! | `model` | models, and what is known about them |
 //! | `segment`, `replay` | whole images; instances by other settings without the network |
@@ -15,6 +16,7 @@
 //! | `wire`, `remote`, `worker` | the tasks in a browser's worker: messages, the page's end, the worker's end |
 //! | `live` | the visible region, in the frames of the window |
 
+mod channels;
 mod files;
 pub mod live;
 #[cfg(not(target_family = "wasm"))]
@@ -32,6 +34,7 @@ mod wire;
 #[cfg(target_family = "wasm")]
 mod worker;
 
+pub use channels::{SelectedChannels, file_channel};
 pub use files::{ImageFile, Thumbnail, is_image};
 #[cfg(not(target_family = "wasm"))]
 pub use local::Engine;
@@ -65,8 +68,8 @@ pub enum Request {
     Decode(u64, SegmentJob),
     /// Write results of a whole image as `unet segment --save` does: names of kinds, and the folder.
     Export(SegmentJob, Vec<String>, PathBuf),
-    /// Compare a model's instances with the labels of a data set.
-    Score(ModelFile, #[serde(with = "wire_settings")] InstanceSettings, PathBuf),
+    /// Compare a model's instances with the labels of a data set, whose images' channels these are.
+    Score(ModelFile, #[serde(with = "wire_settings")] InstanceSettings, PathBuf, SelectedChannels),
     /// Train.
     Train(Box<TrainJob>),
 }

@@ -1,12 +1,12 @@
 //! Scores of a model on labelled images, by image, the worst first.
 
-use super::Event;
 use super::model::ModelFile;
 use super::segment::Segmenters;
 use super::tasks::Reporter;
+use super::{Event, SelectedChannels};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions};
+use unet_wgpu::low_level::infer::{InstanceSettings, LabelOptions, OpenOptions};
 use unet_wgpu::low_level::train::evaluate::evaluate_async;
 use unet_wgpu::low_level::train::metrics::{Classes, Measure};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions};
@@ -48,13 +48,15 @@ pub(super) async fn score(
     model: &ModelFile,
     settings: &InstanceSettings,
     data: &Path,
+    channels: SelectedChannels,
     reporter: &Reporter,
 ) -> Result<Event> {
     let data = Dataset::open(data)?;
     let model = segmenters.model(model).await?;
     let segmenter = segmenters.of(&model);
     let labels = LabelOptions { ignore: Some(UNLABELLED), ..LabelOptions::default() };
-    let options = EvaluateOptions { labels, ..EvaluateOptions::default() };
+    let read = OpenOptions { channels, ..OpenOptions::default() };
+    let options = EvaluateOptions { labels, read, ..EvaluateOptions::default() };
     let segment = SegmentOptions::default().with_instances(Some(settings.clone()));
     let count = data.pairs().len().max(1) as f64;
     let evaluation = evaluate_async(&data, segmenter.classes(), &options, async |i, _, image| {

@@ -3,7 +3,7 @@
 use super::model::{ModelFile, Models};
 use super::replay::{Finder, Keeper, Replay};
 use super::tasks::Reporter;
-use super::{Event, wire_settings};
+use super::{Event, SelectedChannels, wire_settings};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -33,6 +33,8 @@ pub struct SegmentJob {
     /// How instances are found, where it differs from what the model's file says.
     #[serde(with = "wire_settings")]
     pub settings: InstanceSettings,
+    /// What the network gets of the image.
+    pub channels: SelectedChannels,
 }
 
 /// An instance in the table.
@@ -77,6 +79,7 @@ pub struct Segmented {
 struct Said {
     id: u64,
     model: Model,
+    channels: SelectedChannels,
     replay: Replay,
 }
 
@@ -117,7 +120,7 @@ impl Segmenters {
         let (keeper, slot) = Keeper::new(geometry);
         let instances = segmenter.instance_options(&job.settings)?.with_memory(MEMORY / 4);
         let options = options(job, &model)?;
-        let mut source = open(&job.path, &model)?;
+        let mut source = open(job, &model)?;
         // Without a replay the instances have to be found on the way.
         let (collector, found) = Finder::new(instances.clone());
         let sinks: Vec<Box<dyn BandSink>> = vec![Box::new(keeper), Box::new(collector)];
@@ -128,7 +131,7 @@ impl Segmenters {
         self.next += 1;
         let result = segmented(self.next, job, &model, &mut found, instances.to_string())?;
         if let Some(replay) = replay {
-            self.said.push(Said { id: self.next, model, replay });
+            self.said.push(Said { id: self.next, model, channels: job.channels.clone(), replay });
             let old = self.said.len().saturating_sub(KEPT);
             self.said.drain(..old);
         }
@@ -137,7 +140,8 @@ impl Segmenters {
 
     /// Finds instances again, by other settings: without the network, if what it said is still kept.
     pub(super) async fn again(&mut self, of: u64, job: &SegmentJob, reporter: &Reporter) -> Result<Event> {
-        let Some(said) = self.said.iter().find(|said| said.id == of) else { return self.segment(job, reporter).await };
+        let known = |said: &&Said| said.id == of && said.channels == job.channels;
+        let Some(said) = self.said.iter().find(known) else { return self.segment(job, reporter).await };
         let metadata = &said.model.metadata;
         let options = InstanceOptions::of_model(&job.settings, metadata.instances.as_ref(), metadata.target)?;
         let mut found = said.replay.instances(&options)?;
@@ -155,7 +159,7 @@ impl Segmenters {
         let model = self.model(&job.model).await?;
         let segmenter = self.of(&model);
         let instances = segmenter.instance_options(&job.settings)?.with_memory(MEMORY / 4);
-        let mut source = open(&job.path, &model)?;
+        let mut source = open(job, &model)?;
         let calibration = calibration_of(&job.path, &OpenOptions::default(), None)?;
         let (mut sinks, mut files, mut overlay, mut written) = (Vec::new(), Vec::new(), None, Vec::new());
         for kind in kinds {
@@ -198,9 +202,10 @@ fn options(job: &SegmentJob, model: &Model) -> Result<SegmentOptions> {
     Ok(options.with_instances(Some(job.settings.clone())))
 }
 
-fn open(path: &Path, model: &Model) -> Result<Box<dyn unet_wgpu::low_level::infer::ImageSource>> {
-    let source = open_image(path, &OpenOptions { memory: Some(MEMORY), ..OpenOptions::default() })?;
-    check_channels(path, &*source, model.architecture.in_channels())?;
+fn open(job: &SegmentJob, model: &Model) -> Result<Box<dyn unet_wgpu::low_level::infer::ImageSource>> {
+    let channels = job.channels.clone();
+    let source = open_image(&job.path, &OpenOptions { channels, memory: Some(MEMORY), ..OpenOptions::default() })?;
+    check_channels(&job.path, &*source, model.architecture.in_channels())?;
     Ok(source)
 }
 

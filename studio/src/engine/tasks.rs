@@ -117,8 +117,8 @@ impl Tasks {
                 let outcome = segmenters.export(&job, &kinds, &folder, reporter).await;
                 reporter.outcome(job.path.display().to_string(), outcome);
             }
-            Request::Score(model, settings, data) => {
-                let outcome = score::score(&mut segmenters, &model, &settings, &data, reporter).await;
+            Request::Score(model, settings, data, channels) => {
+                let outcome = score::score(&mut segmenters, &model, &settings, &data, channels, reporter).await;
                 reporter.outcome("scores", outcome);
             }
             _ => {}

@@ -1,9 +1,9 @@
 //! Training on the labelled images of a project, always from the base model that was chosen, never from the last attempt.
 
-use super::Event;
 use super::model::{ModelFile, Models};
 use super::score::UNLABELLED;
 use super::tasks::Reporter;
+use super::{Event, SelectedChannels};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use unet_wgpu::low_level::io::fs;
@@ -38,6 +38,8 @@ pub struct TrainJob {
     pub lr: f64,
     /// Random seed.
     pub seed: u64,
+    /// What the network gets of the images.
+    pub channels: SelectedChannels,
     /// The folder of the run; its name is the model's. It must not exist.
     pub out: PathBuf,
 }
@@ -58,7 +60,8 @@ pub struct Trained {
 impl TrainJob {
     /// Good parameters without touching anything: a fine-tuning of some minutes on software, of one on a GPU.
     pub fn new(data: PathBuf, classes: Vec<String>, base: Option<ModelFile>, out: PathBuf) -> Self {
-        Self { data, held_out: None, classes, partial: true, base, steps: 200, batch: 8, lr: 5e-4, seed: 0, out }
+        let (held_out, channels) = (None, None);
+        Self { data, held_out, classes, partial: true, base, steps: 200, batch: 8, lr: 5e-4, seed: 0, channels, out }
     }
 
     /// The configuration of the run, as `unet train --config` takes it.
@@ -87,6 +90,7 @@ impl TrainJob {
         config.augment = AugmentationPreset::Microscopy.augmentation();
         config.data.folder = self.data.clone();
         config.data.validation_folder = Some(self.held_out.as_ref().unwrap_or(&self.data).clone());
+        config.data.channels = self.channels.clone();
         config.data.ignore = Some(UNLABELLED);
         config.data.classes = self.classes.clone();
         Ok(config)

@@ -54,7 +54,7 @@ mod tests {
     fn job() -> SegmentJob {
         let mut settings = InstanceSettings::default();
         (settings.method, settings.threshold, settings.min_area) = (Some(InstanceMethod::Offsets), Some(0.1), Some(7));
-        SegmentJob { path: "/a/b.png".into(), model: "nuclei".into(), settings }
+        SegmentJob { path: "/a/b.png".into(), model: "nuclei".into(), settings, channels: Some(vec![3, 0]) }
     }
 
     #[test]
@@ -62,6 +62,7 @@ mod tests {
         let (job, data) = (job(), PathBuf::from("/data"));
         let train = TrainJob {
             held_out: Some("/held".into()),
+            channels: Some(vec![2]),
             ..TrainJob::new(data.clone(), vec!["background".into()], Some("nuclei".into()), "/out".into())
         };
         let requests = [
@@ -71,7 +72,7 @@ mod tests {
             Request::Segment(job.clone()),
             Request::Decode(u64::MAX, job.clone()),
             Request::Export(job.clone(), vec!["mask".into()], "/out".into()),
-            Request::Score(job.model.clone(), job.settings, data),
+            Request::Score(job.model.clone(), job.settings, data, Some(vec![1])),
             Request::Train(Box::new(train)),
         ];
         for request in requests {

@@ -8,6 +8,7 @@ use super::recorder::Recorder;
 use super::regions::Area;
 use super::rle::Rle;
 use super::shapes::{Capsule, Span, pixel_of, points, polygon_rows, polygon_spans};
+use super::smooth::{REACH, grown};
 use super::table::{DEFAULT_CLASS, Labels};
 use super::{BACKGROUND, MAX_ID, Rect, TILE, UNLABELLED, is_instance};
 
@@ -114,6 +115,11 @@ impl Labels {
                 let rect = self.bounds(*id)?;
                 let holes = Area::read(self, rect).holes(*id);
                 self.rewrite_rect(recorder, rect, |i, old| if holes[i] { *id } else { old });
+            }
+            Edit::Smooth { id } => {
+                let rect = grown(self.bounds(*id)?, REACH, self.map.rect());
+                let values = Area::read(self, rect).smoothed(*id).ok_or(EditError::TooThin(*id))?;
+                self.rewrite_rect(recorder, rect, |i, _| values[i]);
             }
         }
         Ok(())

@@ -124,6 +124,12 @@ pub enum Edit {
         /// The instance.
         id: u32,
     },
+    /// Smooths the outline of an instance: a pixel is its if most of the disc of radius 2 around the pixel is. Pixels of other
+    /// instances never change. What it loses becomes what lies there around it, background or unlabelled.
+    Smooth {
+        /// The instance.
+        id: u32,
+    },
 }
 
 impl Edit {
@@ -140,6 +146,7 @@ impl Edit {
             Self::SetClass { .. } => "Class",
             Self::Paste { .. } => "Paste",
             Self::FillHoles { .. } => "Fill Holes",
+            Self::Smooth { .. } => "Smooth",
         }
     }
 }
@@ -196,6 +203,8 @@ pub enum EditError {
     NoInstance(u32),
     /// A line does not divide the instance.
     NotDivided(u32),
+    /// Smoothing would leave nothing of the instance.
+    TooThin(u32),
     /// Fewer than two instances to merge.
     NothingToMerge,
     /// A deleted instance can only become background or unlabelled.
@@ -229,6 +238,7 @@ impl fmt::Display for EditError {
                 f,
                 "The line does not divide instance {id}: draw it across, from outside to outside of the instance."
             ),
+            Self::TooThin(id) => write!(f, "Instance {id} is too thin to be smoothed: nothing would be left of it."),
             Self::NothingToMerge => f.write_str("Choose at least two instances to merge."),
             Self::DeletedTo(value) => {
                 write!(f, "A deleted instance becomes background or unlabelled, not {value}.")

@@ -11,6 +11,7 @@
 //! | `patch` | pixels of tiles as data, for steps that a journal cannot repeat |
 //! | `shapes` | the pixels of brushes, polygons and lines |
 //! | `regions` | flood fill, parts, holes |
+//! | `smooth` | the outline of an instance, smoothed |
 //! | `apply` | carries out an edit |
 //! | `history` | undo and redo within a memory budget |
 //! | `editor` | labels with their history, and the stroke under way |
@@ -25,6 +26,7 @@ mod recorder;
 mod regions;
 mod rle;
 mod shapes;
+mod smooth;
 mod stats;
 mod table;
 

@@ -127,7 +127,8 @@ impl Area {
         Self { rect, values }
     }
 
-    fn at(&self, x: i64, y: i64) -> Option<usize> {
+    /// The place of a pixel, by its column and row in the area.
+    pub fn at(&self, x: i64, y: i64) -> Option<usize> {
         let inside = x >= 0 && y >= 0 && x < i64::from(self.rect.width) && y < i64::from(self.rect.height);
         inside.then(|| y as usize * self.rect.width as usize + x as usize)
     }

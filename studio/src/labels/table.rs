@@ -110,6 +110,11 @@ impl Labels {
         self.classes.get(&id).copied().unwrap_or(DEFAULT_CLASS)
     }
 
+    /// The largest class that an instance has or had.
+    pub fn largest_class(&self) -> u8 {
+        self.classes.values().copied().fold(DEFAULT_CLASS, u8::max)
+    }
+
     /// The present instances whose class is not 1.
     pub fn special_classes(&self) -> Vec<(u32, u8)> {
         if self.classes.is_empty() {

@@ -43,6 +43,8 @@ const DROPPED: &str = "/dropped";
 const DOWNLOADS: &str = "/downloads";
 /// Names the project that was open last.
 const LAST: &str = "/.last-project";
+/// What the user has chosen for all projects.
+const PREFERENCES: &str = "/.preferences.json";
 
 /// Starts a task in turn with the page's frames.
 pub fn start<F>(_: &str, task: impl FnOnce() -> F + Send + 'static) -> io::Result<()>
@@ -62,6 +64,11 @@ pub(crate) fn text(error: &JsValue) -> String {
 /// Where the project of the demo images is made.
 pub fn home() -> PathBuf {
     "/".into()
+}
+
+/// The file of what the user has chosen for all projects.
+pub fn preferences() -> Option<PathBuf> {
+    Some(PREFERENCES.into())
 }
 
 /// Where the project of single images is made.

@@ -24,6 +24,19 @@ pub fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_else(std::env::temp_dir)
 }
 
+/// The file of what the user has chosen for all projects.
+pub fn preferences() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = if cfg!(windows) {
+        variable("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        std::env::home_dir().map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_CONFIG_HOME").or_else(|| Some(std::env::home_dir()?.join(".config")))
+    };
+    Some(folder?.join("unet-studio/preferences.json"))
+}
+
 /// Where the project of single images is made.
 pub fn project_of(image: &Path) -> Option<PathBuf> {
     Some(image.parent()?.join("unet-studio"))

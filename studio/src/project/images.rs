@@ -11,7 +11,7 @@ use unet_wgpu::low_level::io::write_atomically;
 use unet_wgpu::{Error, Result};
 
 use super::settings::{ImageEntry, State};
-use super::{Project, label_files};
+use super::{Project, label_files, masks};
 
 /// What notes of images say that are there already.
 pub(super) const KNOWN: &str = " is in the project already, as ";
@@ -80,12 +80,17 @@ impl Project {
         }
         // Names of all images come first: they tell whose a label file is.
         self.share();
-        for name in new {
-            let labelled = label_files::find(&self.shared, &name).is_some() || fs::is_file(self.shared.journal(&name));
-            if let Some(entry) = self.settings.images.get_mut(&name).filter(|_| labelled) {
+        for name in &new {
+            let shared = &self.shared;
+            let labelled = label_files::find(shared, name).is_some() || masks::find(shared, name).is_some();
+            let labelled = labelled || fs::is_file(shared.journal(name));
+            if let Some(entry) = self.settings.images.get_mut(name).filter(|_| labelled) {
                 entry.state = State::Labelled;
             }
         }
+        let classes = masks::count_classes(&self.shared, &new, &mut self.notes);
+        self.settings.add_classes(classes, &[]);
+        self.share();
         let there: BTreeSet<String> = self.images().into_iter().collect();
         for (name, entry) in self.settings.images.iter().filter(|(name, _)| !there.contains(*name)) {
             self.notes.push(format!("The image {name} is missing: there is no images/{}.", entry.file));

@@ -83,7 +83,8 @@ pub(super) fn options() -> LabelOptions {
     LabelOptions { ignore: Some(-1), ..LabelOptions::default() }
 }
 
-fn decode(path: &Path, bytes: Vec<u8>, [width, height]: [u32; 2]) -> Result<LabelMap> {
+/// Decodes a label file of an image of this size.
+pub(super) fn decode(path: &Path, bytes: Vec<u8>, [width, height]: [u32; 2]) -> Result<LabelMap> {
     let map = LabelMap::open_with(Input::bytes(path, bytes), &options())?;
     if [map.width(), map.height()] != [width as usize, height as usize] {
         let reason = format!("has {} x {} pixels, but its image has {width} x {height}", map.width(), map.height());
@@ -98,23 +99,6 @@ fn renumber(ids: &mut [u32]) {
     names.retain(|&id, _| id != BACKGROUND && id != UNLABELLED);
     names.values_mut().zip(1..).for_each(|(name, number)| *name = number);
     ids.iter_mut().for_each(|id| *id = names.get(id).copied().unwrap_or(*id));
-}
-
-/// Gives every instance the class that most of its pixels have in a mask. Class 0 and unlabelled pixels say nothing.
-pub(super) fn classes_of(labels: &Labels, path: &Path) -> Result<Vec<(u32, u8)>> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
-    let [width, height] = [labels.map().width(), labels.map().height()];
-    let mask = decode(path, bytes, [width, height])?;
-    let mut votes: BTreeMap<u32, BTreeMap<u8, u64>> = BTreeMap::new();
-    for (y, classes) in (0..height).zip(mask.labels().chunks_exact(width as usize)) {
-        for (id, &class) in labels.map().to_rows(y..y + 1).into_iter().zip(classes) {
-            if let Some(class) = u8::try_from(class).ok().filter(|&c| c > 0 && id != BACKGROUND && id != UNLABELLED) {
-                *votes.entry(id).or_default().entry(class).or_default() += 1;
-            }
-        }
-    }
-    let most = |votes: BTreeMap<u8, u64>| votes.into_iter().max_by_key(|&(class, n)| (n, u8::MAX - class));
-    Ok(votes.into_iter().filter_map(|(id, votes)| Some((id, most(votes)?.0))).collect())
 }
 
 /// The bytes of a label file: instance ids, -1 for unlabelled.

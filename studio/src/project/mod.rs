@@ -17,6 +17,7 @@
 //! | `settings` | studio.json |
 //! | `images` | image files: adding, listing |
 //! | `label_files` | labels and masks as TIFF files |
+//! | `masks` | masks of other programs: classes, and instances where there are no labels |
 //! | `journal` | entries and lines of a journal, as bytes |
 //! | `replay` | labels from a file and a journal |
 //! | `journal_file` | a journal on the disk |
@@ -32,6 +33,7 @@ mod journal;
 mod journal_file;
 mod label_files;
 mod lock;
+mod masks;
 mod open_labels;
 mod replay;
 mod save;
@@ -49,7 +51,7 @@ use unet_wgpu::{Error, Result};
 pub use images::Added;
 pub use open_labels::OpenLabels;
 pub use save::SaveJob;
-pub use settings::{Class, ImageEntry, Settings, State};
+pub use settings::{Class, ImageEntry, Settings, State, class_colour};
 pub use training::TrainingSet;
 
 use lock::Lock;
@@ -146,11 +148,16 @@ impl Project {
         );
         let images = folder.join("images");
         fs::create_dir_all(&images).map_err(|e| Error::io(&images, e))?;
+        let new = !fs::exists(folder.join(settings::FILE));
         let (settings, masks) = (Settings::read(&folder)?, AtomicBool::new(false));
         let shared = Arc::new(Shared { folder, masks, open: Mutex::default(), images: Mutex::default(), _lock: lock });
         let mut project = Self { shared, settings, notes };
         project.share();
         project.refresh()?;
+        if new && project.settings.classes.len() > 1 {
+            // What the classes of the masks are called is not known.
+            project.settings.classes[0].name = "class 1".into();
+        }
         project.save_settings()?;
         Ok(project)
     }
@@ -188,6 +195,12 @@ impl Project {
         let entry = self.settings.images.get_mut(name);
         change(entry.ok_or_else(|| Error::invalid("image", format!("the project has none called {name}")))?);
         self.save_settings()
+    }
+
+    /// Adds classes until there are so many, with names from `names` (background first) where it has them, and writes the settings.
+    /// Labels that are saved from then on tell the classes of their instances.
+    pub fn add_classes(&mut self, count: usize, names: &[String]) -> Result<()> {
+        self.change(|settings| settings.add_classes(count, names))
     }
 
     /// Tells open labels what they need of the settings.

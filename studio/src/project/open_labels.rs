@@ -1,7 +1,7 @@
 //! Labels of an image under edit, with their journal.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use unet_wgpu::low_level::io::fs::{self, OpenOptions};
@@ -11,9 +11,28 @@ use super::Shared;
 use super::journal::{Base, End, Entry};
 use super::journal_file::{JournalFile, OpenName, Position};
 use super::label_files::{self, free_path};
+use super::masks;
 use super::replay::{Replay, Useless, replay};
 use super::save::{SaveJob, lock, replace};
 use crate::labels::{Change, Edit, EditError, Editor, Labels};
+
+/// Where the labels of an image are.
+enum Found {
+    Nothing,
+    /// In a file of labels.
+    Labels(PathBuf),
+    /// In a mask alone.
+    Mask(PathBuf),
+}
+
+impl Found {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Nothing => None,
+            Self::Labels(path) | Self::Mask(path) => Some(path),
+        }
+    }
+}
 
 /// The labels of an image under edit. Every finished edit is in the journal on the disk when the call returns, or
 /// [`Self::trouble`] says why it is not.
@@ -26,19 +45,29 @@ pub struct OpenLabels {
     /// Steps that the journal can undo and redo.
     replayable: [usize; 2],
     notes: Vec<String>,
+    from_mask: bool,
 }
 
 impl OpenLabels {
     pub(super) fn open(shared: &Arc<Shared>, name: &str, size: [u32; 2]) -> Result<Self> {
         let open = OpenName::take(shared, name)?;
         let mut notes = Vec::new();
-        let found = label_files::find(shared, name);
+        let mask = masks::find(shared, name);
+        let found = match (label_files::find(shared, name), &mask) {
+            (Some(path), _) => Found::Labels(path),
+            (None, Some(path)) => Found::Mask(path.clone()),
+            (None, None) => Found::Nothing,
+        };
         let (labels, file) = match &found {
-            Some(path) => {
+            Found::Labels(path) => {
                 let read = label_files::read(path, size)?;
                 (read.labels, Some(read.mark))
             }
-            None => (Labels::new(size[0], size[1]).map_err(|e| Error::file(name, e.to_string()))?, None),
+            Found::Mask(path) => {
+                let read = masks::regions(path, size)?;
+                (read.labels, Some(read.mark))
+            }
+            Found::Nothing => (Labels::new(size[0], size[1]).map_err(|e| Error::file(name, e.to_string()))?, None),
         };
         let path = shared.journal(name);
         let bytes = match fs::read(&path) {
@@ -55,7 +84,7 @@ impl OpenLabels {
                 return Err(Error::file(&path, format!("is of version {version}: open it with a newer unet studio")));
             }
             Err(Useless::Foreign(edits)) => {
-                set_journal_aside(&path, edits, found.as_deref(), &mut notes)?;
+                set_journal_aside(&path, edits, found.path(), &mut notes)?;
                 (None, true)
             }
         };
@@ -63,12 +92,13 @@ impl OpenLabels {
             Some(Replay { editor, entries, unsaved, length, .. }) => {
                 (editor, Position { written: length as u64, entries, unsaved })
             }
-            None => (import(shared, name, labels, found.as_deref(), &mut notes), Position::default()),
+            None => (import(labels, &found, mask.as_deref(), &mut notes), Position::default()),
         };
+        let from_mask = matches!(found, Found::Mask(_));
         let base = Base::of(editor.labels(), file);
         let replayable = [editor.undo_steps(), editor.redo_steps()];
         let journal = Arc::new(Mutex::new(JournalFile::new(open, size, base, at, foreign)));
-        Ok(Self { shared: shared.clone(), name: name.into(), editor, journal, replayable, notes })
+        Ok(Self { shared: shared.clone(), name: name.into(), editor, journal, replayable, notes, from_mask })
     }
 
     /// Name of the image.
@@ -79,6 +109,16 @@ impl OpenLabels {
     /// What the user should know about how they were opened, in sentences.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Whether they are regions of a mask, and no label file has them yet. A data set that is only looked at stays as it is.
+    pub fn is_from_mask(&self) -> bool {
+        self.from_mask
+    }
+
+    /// Whether its files are still those of another program.
+    pub(super) fn is_foreign(&self) -> bool {
+        lock(&self.journal).is_foreign()
     }
 
     /// The labels as they are.
@@ -193,6 +233,7 @@ impl OpenLabels {
             return None;
         }
         let save = lock(&self.journal).begin_save()?;
+        self.from_mask = false;
         // The journal will start from the snapshot: steps before it cannot be repeated there.
         self.replayable = [0, 0];
         let (shared, journal) = (self.shared.clone(), self.journal.clone());
@@ -245,19 +286,26 @@ fn set_journal_aside(path: &Path, edits: usize, labels: Option<&Path>, notes: &m
 }
 
 /// Labels of another program, with the classes of its mask.
-fn import(shared: &Shared, name: &str, labels: Labels, from: Option<&Path>, notes: &mut Vec<String>) -> Editor {
-    let Some(from) = from else { return Editor::new(labels) };
-    notes.push(format!("Labels are imported from {}.", from.display()));
-    let own = shared.mask(name);
-    let masks = label_files::others(shared, "masks", name);
-    let Some(mask) = fs::is_file(&own).then_some(own).or_else(|| masks.into_iter().next()) else {
-        return Editor::new(labels);
-    };
-    match label_files::classes_of(&labels, &mask) {
-        Ok(classes) => Editor::new(labels.with_classes(classes, 0)),
-        Err(e) => {
-            notes.push(format!("All instances of {name} are of class 1: {e}."));
+fn import(labels: Labels, from: &Found, mask: Option<&Path>, notes: &mut Vec<String>) -> Editor {
+    match (from, mask) {
+        (Found::Nothing, _) => Editor::new(labels),
+        (Found::Mask(path), _) => {
+            notes.push(format!("Instances are the connected regions of each class in {}.", path.display()));
             Editor::new(labels)
+        }
+        (Found::Labels(path), None) => {
+            notes.push(format!("Labels are imported from {}.", path.display()));
+            Editor::new(labels)
+        }
+        (Found::Labels(path), Some(mask)) => {
+            notes.push(format!("Labels are imported from {}.", path.display()));
+            match masks::classes_of(&labels, mask) {
+                Ok(classes) => Editor::new(labels.with_classes(classes, 0)),
+                Err(e) => {
+                    notes.push(format!("All instances of {} are of class 1: {e}.", path.display()));
+                    Editor::new(labels)
+                }
+            }
         }
     }
 }

@@ -42,7 +42,8 @@ impl SaveJob {
         let bytes = labels_tiff(labels).map_err(|e| failed(&path, e))?;
         let base = Base::of(labels, Some(Mark::of(&bytes)));
         lock(journal).announce(&base)?;
-        if lock(journal).is_foreign() && fs::is_file(&path) {
+        let foreign = lock(journal).is_foreign();
+        if foreign && fs::is_file(&path) {
             set_aside(shared, &path, true)?;
         }
         replace(&path, &bytes)?;
@@ -52,7 +53,7 @@ impl SaveJob {
             set_aside(shared, &other, false)?;
         }
         if shared.masks.load(Ordering::Relaxed) {
-            write_mask(shared, name, labels)?;
+            write_mask(shared, name, labels, foreign)?;
         }
         lock(journal).restart(base)
     }
@@ -64,10 +65,13 @@ impl Drop for SaveJob {
     }
 }
 
-/// Writes the mask of an image.
-pub(super) fn write_mask(shared: &Shared, name: &str, labels: &Labels) -> Result<()> {
+/// Writes the mask of an image. A `foreign` one is kept aside.
+pub(super) fn write_mask(shared: &Shared, name: &str, labels: &Labels, foreign: bool) -> Result<()> {
     let path = shared.mask(name);
     let bytes = mask_tiff(labels).map_err(|e| Error::file(&path, e))?;
+    if foreign && fs::read(&path).is_ok_and(|old| old != bytes) {
+        set_aside(shared, &path, true)?;
+    }
     replace(&path, &bytes)?;
     for other in others(shared, "masks", name) {
         set_aside(shared, &other, false)?;

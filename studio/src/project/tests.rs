@@ -137,6 +137,96 @@ fn the_folder_is_a_data_set() {
     check(dir.path(), 2, 2);
 }
 
+/// A mask of another program: a class per pixel, by column and row.
+fn write_mask(path: &Path, class: impl Fn(u32, u32) -> u8) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let pixels: Vec<u8> = (0..SIZE[0] * SIZE[1]).map(|i| class(i % SIZE[0], i / SIZE[0])).collect();
+    fs::write(path, [b"P5 40 30 255\n".as_slice(), &pixels].concat()).unwrap();
+}
+
+#[test]
+fn classes_of_a_data_set_become_those_of_the_project() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        write_image(&dir.path().join(format!("images/{name}.pgm")), 1);
+    }
+    // Two columns of class 1, beside them one of class 3; another region of class 1 below.
+    let class = |x, y| match (x, y) {
+        (0..2, 0..5) | (1, 20) => 1,
+        (2, 0..5) => 3,
+        _ => 0,
+    };
+    write_mask(&dir.path().join("masks/a.pgm"), class);
+    write_mask(&dir.path().join("masks/b.pgm"), |x, _| if x < 4 { 2 } else { 0 });
+    write_mask(&dir.path().join("labels/b.pgm"), |x, _| if x < 4 { 9 } else { 0 });
+    let project = Project::open(dir.path()).unwrap();
+    let classes = &project.settings().classes;
+    assert_eq!(classes.iter().map(|c| &*c.name).collect::<Vec<_>>(), ["class 1", "class 2", "class 3"]);
+    assert_eq!(classes.iter().map(|c| c.colour).collect::<Vec<_>>(), [1, 2, 3].map(class_colour));
+    assert_eq!(["a", "b"].map(|name| project.settings().images[name].state), [State::Labelled; 2]);
+    let mut open = project.open_labels("a", SIZE).unwrap();
+    let found: Vec<_> = open.labels().instances().iter().map(|i| (i.id, i.class, i.area)).collect();
+    assert_eq!(found, [(1, 1, 10), (2, 3, 5), (3, 1, 1)]);
+    assert!(open.is_from_mask() && open.unsaved() == 0 && !dir.path().join("labels/a.tif").exists());
+    // An edit is in the journal before there is a label file: the regions and the edit are there again.
+    open.apply(&rectangle(20.0, 20.0, 7, 2)).unwrap();
+    drop(open);
+    let open = project.open_labels("a", SIZE).unwrap();
+    assert_eq!(
+        open.labels().instances().iter().map(|i| (i.id, i.class)).collect::<Vec<_>>(),
+        [(1, 1), (2, 3), (3, 1), (7, 2)]
+    );
+    drop(open);
+    let other = project.open_labels("b", SIZE).unwrap();
+    assert_eq!(other.labels().instances().iter().map(|i| (i.id, i.class)).collect::<Vec<_>>(), [(9, 2)]);
+    drop(other);
+    // Training has both, and the mask of the other program is kept.
+    let set = project.training_set().unwrap();
+    assert_eq!(set.train_names, ["a", "b"]);
+    let read = label_files::read(&set.train.join("labels/a.tif"), SIZE).unwrap();
+    assert_eq!(read.labels.instances().len(), 4);
+    assert!(set.train.join("masks/b.tif").is_file() && dir.path().join("imported/masks/b.pgm").is_file());
+    // Its names and colours can be changed, and stay.
+    let mut project = project;
+    project.change(|s| (s.classes[2].name, s.classes[2].colour) = ("dividing".into(), [1, 2, 3])).unwrap();
+    drop(project);
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!((&*project.settings().classes[2].name, project.settings().classes[2].colour), ("dividing", [1, 2, 3]));
+    assert_eq!(project.settings().classes[0].name, "class 1");
+}
+
+#[test]
+fn black_and_white_masks_are_of_one_class() {
+    let dir = tempfile::tempdir().unwrap();
+    write_image(&dir.path().join("images/a.pgm"), 1);
+    write_mask(&dir.path().join("masks/a.pgm"), |x, y| if x < 3 && y < 2 { 255 } else { 0 });
+    let project = Project::open(dir.path()).unwrap();
+    assert_eq!(project.settings().classes.len(), 1);
+    let open = project.open_labels("a", SIZE).unwrap();
+    assert_eq!(open.labels().instances().iter().map(|i| (i.id, i.class, i.area)).collect::<Vec<_>>(), [(1, 1, 6)]);
+    assert_eq!(open.labels().fractions().unlabelled, 0.0);
+}
+
+#[test]
+fn a_mask_of_another_program_is_kept_when_it_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    write_image(&dir.path().join("images/a.pgm"), 1);
+    // With the very name that the studio gives its own.
+    let ids: Vec<u32> = (0..SIZE[0] * SIZE[1]).map(|i| (i % SIZE[0] / 10).min(2)).collect();
+    let mut labels = crate::labels::Labels::from_ids(SIZE[0], SIZE[1], &ids).unwrap();
+    labels = labels.with_classes([(2, 2)], 0);
+    let before = label_files::mask_tiff(&labels).unwrap();
+    fs::create_dir_all(dir.path().join("masks")).unwrap();
+    fs::write(dir.path().join("masks/a.tif"), &before).unwrap();
+    let project = Project::open(dir.path()).unwrap();
+    let mut open = project.open_labels("a", SIZE).unwrap();
+    open.apply(&Edit::Delete { id: 2, to: BACKGROUND }).unwrap();
+    open.save().unwrap();
+    assert_ne!(fs::read(dir.path().join("masks/a.tif")).unwrap(), before);
+    assert_eq!(fs::read(dir.path().join("imported/masks/a.tif")).unwrap(), before);
+    assert!(!open.is_from_mask());
+}
+
 #[test]
 fn a_label_file_belongs_to_the_image_of_its_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
 use super::journal::{Entry, parse};
-use super::{OpenLabels, Project, label_files, save};
+use super::{OpenLabels, Project, label_files, masks, save};
 
 /// Data sets of a project for training: folders with images/, labels/, and masks/ if there are several classes. `ignore` is -1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ impl Project {
         }
         for name in self.images() {
             self.save_journal(&name)?;
+            self.save_regions(&name)?;
             let Some(labels) = label_files::find(&self.shared, &name) else { continue };
             let Some(entry) = self.settings.images.get(&name) else { continue };
             let names = if entry.held_out { &mut set.validation_names } else { &mut set.train_names };
@@ -54,7 +55,7 @@ impl Project {
                 // Masks of earlier classes may be older than the labels.
                 if !self.shared.open_names().contains(&name) {
                     let open = self.reopen(&name, &labels)?;
-                    save::write_mask(&self.shared, &name, open.labels())?;
+                    save::write_mask(&self.shared, &name, open.labels(), open.is_foreign())?;
                 }
                 link(&self.shared.mask(&name), &folder.join("masks").join(format!("{name}.tif")))?;
             }
@@ -77,6 +78,18 @@ impl Project {
             return Err(Error::invalid("labels", format!("those of {name} have changes that are not saved")));
         }
         OpenLabels::open(&self.shared, name, *size)?.save()
+    }
+
+    /// Saves the instances of an image that has only a mask.
+    fn save_regions(&self, name: &str) -> Result<()> {
+        let Some(mask) = masks::find(&self.shared, name).filter(|_| label_files::find(&self.shared, name).is_none())
+        else {
+            return Ok(());
+        };
+        if self.shared.open_names().contains(name) {
+            return Err(Error::invalid("labels", format!("those of {name} are not saved")));
+        }
+        self.reopen(name, &mask)?.save()
     }
 
     /// Opens labels whose size their file tells.

@@ -4,7 +4,7 @@ use super::app::{App, Map, Shot, black, device, near, open, settle, shot};
 use eframe::egui::Color32;
 use eframe::wgpu;
 use egui_kittest::Harness;
-use unet_studio::canvas::{Colouring, LabelStyle, Live, UNLABELLED, View, instance_colour};
+use unet_studio::canvas::{Colouring, LabelStyle, Live, LiveLook, UNLABELLED, View, instance_colour};
 
 fn plain() -> LabelStyle {
     LabelStyle { fills: true, outlines: true, opacity: 0.5, width: 1.0, ..Default::default() }
@@ -203,7 +203,8 @@ fn live_output_follows_its_threshold() {
     let bytes: &[u8] = bytemuck::cast_slice(&values);
     state.queue.write_texture(texture.as_image_copy(), bytes, layout, texture.size());
     let colour = Color32::from_rgb(0, 200, 100);
-    let live = Live { texture, at: [10, 20], size: [32, 16], threshold: 0.5, colour, opacity: 0.4 };
+    let look = LiveLook::Threshold { least: 0.5, colour };
+    let live = Live { texture, at: [10, 20], size: [32, 16], look, opacity: 0.4 };
     harness.state_mut().live = Some(live);
     harness.state_mut().canvas.view = Some(View { centre: [26.0, 28.0], zoom: 8.0 });
     let seen = settle(&mut harness);
@@ -212,8 +213,66 @@ fn live_output_follows_its_threshold() {
     is(&seen, [30.0, 28.0], times(colour, 0.4));
     is(&seen, [41.9, 28.0], times(colour, 0.4));
     is(&seen, [42.1, 28.0], [0.0; 3]);
-    harness.state_mut().live.as_mut().unwrap().threshold = 0.75;
+    harness.state_mut().live.as_mut().unwrap().look = LiveLook::Threshold { least: 0.75, colour };
     let seen = shot(&mut harness);
     is(&seen, [30.0, 28.0], [0.0; 3]);
     is(&seen, [36.0, 28.0], times(colour, 0.4));
+}
+
+#[test]
+fn live_classes_have_their_colours() {
+    if !device() {
+        return;
+    }
+    let mut harness = open(black([64, 64]), [400.0, 300.0], 1.0);
+    let state = &harness.state().render_state;
+    let texture = state.device.create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width: 32, height: 16, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::R8Uint,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    // Background, two classes, and one that the table does not have.
+    let classes: Vec<u8> = (0..32 * 16).map(|i| (i % 32 / 8) as u8).collect();
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(32), rows_per_image: None };
+    state.queue.write_texture(texture.as_image_copy(), &classes, layout, texture.size());
+    let (green, orange) = (Color32::from_rgb(0, 200, 100), Color32::from_rgb(230, 160, 0));
+    let table = |two: Color32| LiveLook::Classes([Color32::TRANSPARENT, green, two].into());
+    let live = Live { texture, at: [10, 20], size: [32, 16], look: table(orange), opacity: 0.4 };
+    harness.state_mut().live = Some(live);
+    harness.state_mut().canvas.view = Some(View { centre: [26.0, 28.0], zoom: 8.0 });
+    let seen = settle(&mut harness);
+    is(&seen, [14.0, 28.0], [0.0; 3]);
+    is(&seen, [22.0, 28.0], times(green, 0.4));
+    is(&seen, [25.94, 28.0], times(green, 1.0));
+    is(&seen, [30.0, 28.0], times(orange, 0.4));
+    is(&seen, [38.0, 28.0], [0.0; 3]);
+    harness.state_mut().live.as_mut().unwrap().look = table(Color32::TRANSPARENT);
+    is(&shot(&mut harness), [30.0, 28.0], [0.0; 3]);
+}
+
+/// Lines are as thick for the eye where a point has two pixels.
+#[test]
+fn outlines_and_the_hatch_grow_with_the_pixels_of_a_point() {
+    if !device() {
+        return;
+    }
+    let widths = [1.0, 2.0].map(|p| {
+        let mut harness = open(black([64, 64]), [400.0, 300.0], p);
+        harness.state_mut().labels = Some(Map::new([64, 64], |x, _| if x < 32 { 1 } else { UNLABELLED }));
+        harness.state_mut().style = LabelStyle { opacity: 0.0, width: 1.0, ..Default::default() };
+        harness.state_mut().canvas.view = Some(View { centre: [32.0, 32.0], zoom: 8.0 });
+        let seen = settle(&mut harness);
+        assert_eq!(seen.size, [400, 300]);
+        let row = |from: u32, to: u32| (from..to).filter(|&x| seen.at(x, 150) != [0; 3]).count();
+        // The outline ends at the edge of instance 1, in the middle of the window; the hatch is right of it.
+        (row(100, 200), row(202, 394))
+    });
+    assert!(widths[0].0 >= 1 && widths[1].0 == 2 * widths[0].0, "{widths:?}");
+    let share = widths[1].1 as f64 / widths[0].1 as f64;
+    assert!((0.8..1.25).contains(&share), "the hatch covers as much: {widths:?}");
 }

@@ -45,6 +45,43 @@ fn a_line_divides_a_square() {
 }
 
 #[test]
+fn smoothing_cuts_spikes_and_fills_notches() {
+    let mut editor = square(200, 260);
+    let dot = |x: f32, y: f32, value| Edit::Brush {
+        points: vec![[x, y]],
+        radius: 0.5,
+        value,
+        over: Over::Everything,
+        class: None,
+    };
+    // A spike and a notch of one pixel, and a neighbour at the edge.
+    for edit in [dot(210.5, 199.5, 1), dot(230.5, 200.5, BACKGROUND), dot(250.5, 200.5, 2)] {
+        editor.apply(&edit).unwrap();
+    }
+    editor.apply(&Edit::Smooth { id: 1 }).unwrap();
+    let seen = [[210, 199], [230, 200], [250, 200], [240, 200]].map(|[x, y]| editor.labels().get(x, y));
+    assert_eq!(seen, [BACKGROUND, 1, 2, 1].map(Some));
+    // Corners become round, and everything comes back.
+    assert_eq!(editor.labels().get(200, 200), Some(BACKGROUND));
+    assert_eq!(editor.can_undo(), Some("Smooth"));
+    editor.undo();
+    assert_eq!([[210, 199], [230, 200], [200, 200]].map(|[x, y]| editor.labels().get(x, y)), [1, 0, 1].map(Some));
+    // In what nobody has labelled it claims no background.
+    let mut editor = self::editor();
+    editor
+        .apply(&Edit::Brush { points: vec![[99.5, 99.5]], radius: 8.0, value: 1, over: Over::Everything, class: None })
+        .unwrap();
+    editor.apply(&dot(99.5, 90.5, 1)).unwrap();
+    editor.apply(&Edit::Smooth { id: 1 }).unwrap();
+    assert_eq!((editor.labels().get(99, 90), editor.labels().fractions().background), (Some(UNLABELLED), 0.0));
+    // What would vanish stays.
+    editor.apply(&dot(20.5, 20.5, 2)).unwrap();
+    let e = editor.apply(&Edit::Smooth { id: 2 }).unwrap_err();
+    assert!(e == EditError::TooThin(2) && e.to_string().contains("too thin"), "{e}");
+    assert_eq!(editor.labels().get(20, 20), Some(2));
+}
+
+#[test]
 fn holes_are_filled_but_not_neighbours() {
     let mut editor = square(200, 260);
     let dot = |x: f32, value| Edit::Brush {
@@ -168,6 +205,7 @@ fn nothing_panics() {
         Edit::SetClass { id: 1, class: 0 },
         Edit::SetClass { id: 77, class: 1 },
         Edit::FillHoles { id: 0 },
+        Edit::Smooth { id: 9 },
         Edit::Paste { at: [0; 2], size: [2, 2], ids: Rle::from_ids(&[1]), classes: vec![], mode: PasteMode::Replace },
         Edit::Paste {
             at: [0; 2],

@@ -169,6 +169,28 @@ proptest! {
     }
 
     #[test]
+    fn smoothing_is_a_majority_and_changes_no_other_instance(before in edits(), id in 1..6_u32) {
+        let mut editor = editor();
+        before.iter().for_each(|e| drop(editor.apply(e)));
+        let old = pixels(editor.labels());
+        let outcome = editor.apply(&Edit::Smooth { id });
+        let new = pixels(editor.labels());
+        let voted = smoothed(&old, id);
+        match outcome {
+            Ok(_) => prop_assert!(new == voted),
+            Err(e) => {
+                let there = old.contains(&id);
+                prop_assert_eq!(e, if there { EditError::TooThin(id) } else { EditError::NoInstance(id) });
+                prop_assert!(new == old && !(there && voted.contains(&id)));
+            }
+        }
+        for i in (0..old.len()).filter(|&i| old[i] != new[i]) {
+            prop_assert!(old[i] == id || !is_instance(old[i]), "pixel {} of instance {}", i, old[i]);
+            prop_assert!(new[i] == id || !is_instance(new[i]), "pixel {} became instance {}", i, new[i]);
+        }
+    }
+
+    #[test]
     fn a_split_loses_nothing(before in edits(), id in 1..8_u32, line in proptest::collection::vec(near(), 2..4)) {
         let mut editor = editor();
         before.iter().for_each(|e| drop(editor.apply(e)));

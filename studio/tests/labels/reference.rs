@@ -95,6 +95,7 @@ pub fn edit() -> impl Strategy<Value = Edit> {
         1 => (1..8_u32, prop_oneof![Just(BACKGROUND), Just(UNLABELLED)]).prop_map(|(id, to)| Edit::Delete { id, to }),
         1 => (1..8_u32, 1..4_u8).prop_map(|(id, class)| Edit::SetClass { id, class }),
         1 => (1..8_u32).prop_map(|id| Edit::FillHoles { id }),
+        1 => (1..8_u32).prop_map(|id| Edit::Smooth { id }),
         1 => paste(),
     ]
 }
@@ -178,6 +179,29 @@ pub fn measured(pixels: &[u32]) -> BTreeMap<u32, (u64, Rect, [f64; 2])> {
         (pixels.len() as u64, Rect::new(x0.into(), y0.into(), x1 - x0 + 1, y1 - y0 + 1), [mean(0), mean(1)])
     };
     all.into_iter().map(|(id, pixels)| (id, describe(pixels))).collect()
+}
+
+/// The pixels after an instance is smoothed, one by one.
+pub fn smoothed(old: &[u32], id: u32) -> Vec<u32> {
+    let at = |x: i64, y: i64| {
+        let inside = x >= 0 && y >= 0 && x < i64::from(WIDTH) && y < i64::from(HEIGHT);
+        inside.then(|| old[(y * i64::from(WIDTH) + x) as usize])
+    };
+    let vote = |i: usize| {
+        let (x, y) = (i as i64 % i64::from(WIDTH), i as i64 / i64::from(WIDTH));
+        let steps = (-2..=2).flat_map(|dy: i64| (-2..=2).map(move |dx: i64| [dx, dy]));
+        let disc: Vec<u32> =
+            steps.filter(|[dx, dy]| dx.abs() + dy.abs() < 4).filter_map(|[dx, dy]| at(x + dx, y + dy)).collect();
+        let share = |value: u32| disc.iter().filter(|&&v| v == value).count();
+        match old[i] {
+            other if other != id && is_instance(other) => other,
+            _ if share(id) * 2 > disc.len() => id,
+            free if free != id => free,
+            _ if share(UNLABELLED) > share(BACKGROUND) => UNLABELLED,
+            _ => BACKGROUND,
+        }
+    };
+    (0..old.len()).map(vote).collect()
 }
 
 /// The 8-connected parts of an instance.
