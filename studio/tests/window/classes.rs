@@ -115,7 +115,7 @@ fn the_live_view_shows_every_class_or_a_chosen_one() {
     let expected = segmenter.segment(&pixels, &options, |_| Ok(())).unwrap();
     let found = harness.state().live_classes().unwrap();
     let Ids::U8(mask) = expected.mask.ids() else { panic!("three classes fit a byte") };
-    assert!((0..3).all(|class| found.contains(&class)), "every class is somewhere");
+    assert!(found.iter().any(|class| *class != found[0]), "the network that has learned nothing sees several classes");
     let differ = found.iter().zip(mask).filter(|(a, b)| a != b).count();
     assert!(found.len() == mask.len() && differ * 10_000 < mask.len(), "{differ} of {} pixels differ", mask.len());
     picture(&mut harness, "live_classes");
