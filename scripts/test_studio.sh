@@ -23,14 +23,8 @@ if ! cargo fetch --locked --manifest-path $manifest; then
     echo "skipped: the application, which cannot be downloaded"
     exit 0
 fi
-# No warning on either side of `platform`.
+# The side of the browser is compiled by test_web.sh.
 cargo clippy --locked --all-targets --manifest-path $manifest -- -D warnings
-browser=
-if rustc --print target-libdir --target wasm32-unknown-unknown | xargs ls > /dev/null 2>&1; then
-    cargo clippy --locked --target wasm32-unknown-unknown --manifest-path $manifest -- -D warnings
-else
-    browser="skipped: clippy of the application in a browser, without the target wasm32-unknown-unknown"
-fi
 # With an example: its dependencies have the features of those of `cargo test`, and nothing is built twice.
 cargo build --bin unet --example embed
 UNET_PROGRAM=$CARGO_TARGET_DIR/debug/unet
@@ -39,4 +33,3 @@ cargo test --locked --manifest-path $manifest --lib --bins --test labels --test 
 # One window at a time: they share the processor with what they test.
 cargo test --locked --manifest-path $manifest --test window -- --test-threads 1
 echo "the application finds and writes what the program does"
-if [ -n "$browser" ]; then echo "$browser"; fi
