@@ -75,9 +75,7 @@ impl Work<'_> {
     /// Opens an image that takes at most `memory` bytes.
     pub(super) fn open<'a>(&self, job: &'a Job<'a>, number: usize, memory: u64) -> Result<OpenJob<'a>> {
         let start = Instant::now();
-        if job.is_given_up() {
-            return Err(Error::file(job.input, "another page failed"));
-        }
+        job.check_stack()?;
         let open = OpenOptions { page: job.page, level: self.level, memory: Some(memory), ..self.read.clone() };
         let source = open_image(job.input, &open)?;
         check_channels(job.input, &*source, self.network)?;

@@ -103,9 +103,12 @@ impl Job<'_> {
         (first != self.page).then_some(first)
     }
 
-    /// Whether a page of its stack has failed.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.stack.as_ref().is_some_and(|s| s.failed.get().is_some())
+    /// An error if an earlier page of its stack has failed.
+    pub(super) fn check_stack(&self) -> Result<()> {
+        match self.stack.as_ref().and_then(|s| s.failed.get()) {
+            Some(&first) if first < self.page => Err(Error::file(self.input, "another page failed")),
+            _ => Ok(()),
+        }
     }
 
     fn check_own(&self) -> Result<()> {

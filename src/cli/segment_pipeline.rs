@@ -119,7 +119,8 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
         for (segmented, result) in results {
             let Segmented { opened, held } = segmented;
             let (job, input, ms) = (opened.job, opened.job.input, opened.opening + ms);
-            let result = match result.map_err(|e| about(input, e)) {
+            let in_stack = |result| job.check_stack().map(|()| result);
+            let result = match result.map_err(|e| about(input, e)).and_then(in_stack) {
                 Ok(result) => result,
                 Err(e) => {
                     going &= !matches!(e, Error::DeviceLost(_) | Error::Cancelled);
@@ -147,7 +148,7 @@ impl<'p, 'scope, 'r: 'scope, 'a: 'scope> Pipeline<'p, 'scope, 'r, 'a> {
                 unwritten.fetch_sub(bytes, Ordering::AcqRel);
                 reports.submit(
                     turn,
-                    match written {
+                    match written.and_then(|()| job.check_stack()) {
                         Ok(()) => done(ms + output::ms(start)),
                         Err(e) => failure(job, about(input, e)),
                     },

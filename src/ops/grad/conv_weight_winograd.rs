@@ -42,8 +42,13 @@ impl Winograd {
         if lanes > 8 && split > 1 {
             return None;
         }
-        let bytes = (POINTS * rows * blocks * LANES * 4) as u64;
-        if bytes > cx.target.caps.max_binding_bytes {
+        // A chunk has no fewer tiles than a block, however small bindings are.
+        let g = cx.input(0);
+        let tiles = g.n * g.w.div_ceil(OUT) * g.h.div_ceil(OUT);
+        let own = g.c.div_ceil(LANES);
+        let chunk = chunk_tiles(cx, tiles, COLUMNS, blocks + own, POINTS);
+        let vec4s = POINTS * (chunk * blocks.max(own)).max(rows * blocks);
+        if (vec4s * LANES * 4) as u64 > cx.target.caps.max_binding_bytes {
             return None;
         }
         Some(Self { lanes, split, rows: if rows > 16 { 32 } else { 16 }, views })

@@ -132,14 +132,17 @@ mod tests {
         let error = |arch: &str, config: Value| Init::new(&four, &*network(arch, config)).unwrap_err().to_string();
         assert_eq!(
             error("unet", json!({"width": 16, "depth": 2, "padding": "same"})),
-            "m: does not fit the network to train (width is 16, there 4): parameter `enc.0.conv1.weight`: the network needs shape \
-             [16, 1, 3, 3], the file has [4, 1, 3, 3]"
+            "m: does not fit the network to train (width is 16, there 4): parameter `enc.0.bn1.weight`: the network needs shape \
+             [16], the file has [4]"
         );
         let deeper = error("unet", json!({"width": 4, "depth": 3, "padding": "same"}));
-        assert!(deeper.contains("(depth is 3, there 2): parameter `enc.3.conv1.weight` is missing"), "{deeper}");
+        assert!(
+            deeper.contains("(depth is 3, there 2): parameter `enc.3.") && deeper.ends_with("is missing"),
+            "{deeper}"
+        );
         // All that it has is in the file, but at other places of the network.
         let flatter = error("unet", json!({"width": 4, "depth": 1, "padding": "same"}));
-        assert!(flatter.ends_with("the network has no parameter `enc.2.conv1.weight`"), "{flatter}");
+        assert!(flatter.contains("the network has no parameter `enc.2."), "{flatter}");
         let bare = error("unet", json!({"width": 4, "depth": 2, "padding": "same", "norm": false}));
         assert!(bare.contains("norm is false, there true"), "{bare}");
         let other = error("unetpp", json!({"width": 4, "depth": 2}));

@@ -110,9 +110,9 @@ fn a_plate_is_evaluated() {
     let r = eval();
     assert_eq!(r.code, 0, "{}", r.stderr);
     let v: Value = serde_json::from_str(&r.stdout).unwrap();
-    let names: Vec<&Value> = v["pictures"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+    let names: Vec<&Value> = v["images"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
     assert_eq!(names, ["plate_A_1_0", "plate_A_1_1", "plate_B_2_0"]);
-    assert_eq!(v["objects"]["mean_ap"], json!(1.0), "{v}");
+    assert_eq!(v["instances"]["mean_ap"], json!(1.0), "{v}");
     // A field without ground truth.
     std::fs::remove_file(f.path("set/labels/plate_A_1_1_labels.tif")).unwrap();
     let r = eval();
