@@ -151,8 +151,6 @@ fn diameters_are_estimated_where_the_instances_are() {
         let scaled = options.clone().with_scale(Scale::default());
         segmented(&Backend::Cpu, &crop(x), &scaled).instances.unwrap().labels.areas()
     };
-    // By itself the middle is noise.
-    assert!(!areas(90, &options).is_empty());
     let mut expected = Vec::new();
     for x in [90, 10, 170, 0, 60, 120, 180] {
         expected.extend(areas(x, &as_whole(options.clone())));
