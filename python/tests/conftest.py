@@ -93,7 +93,7 @@ def two_classes(tmp_path_factory):
     heads = {name: t[:1] for name, t in tensors.items() if name.startswith("head.")}
     about = json.loads(metadata["unet"])
     about.pop("target", None)
-    about["config"]["out_channels"] = 1
+    about["config"].update(out_channels=1, deep_supervision=True)
     about["instances"] = {"method": "watershed", "min_area": 20, "fill_holes": True}
     write_safetensors(path, {**tensors, **heads}, {"unet": json.dumps(about)})
     return path

@@ -19,6 +19,7 @@ __all__ = [
     "evaluate",
     "find_images",
     "join_stragglers",
+    "lose_device",
     "read_image",
     "result_path",
     "selftest",

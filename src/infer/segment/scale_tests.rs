@@ -2,13 +2,12 @@
 
 use super::tests::{image, model};
 use super::*;
-use crate::infer::image::Pixels;
 use crate::infer::instance_files::InstanceSink;
 use crate::infer::source::read_all;
 use crate::infer::writers::instance_writers;
 use crate::io::Output;
 use crate::testing::gpu_or_skip;
-use crate::weights::{Normalisation, TrainedScale};
+use crate::weights::TrainedScale;
 
 /// The foreground probability that four fifths of the image's pixels have at most.
 fn threshold(image: &Image) -> f64 {
@@ -123,46 +122,4 @@ fn diameters_are_estimated() {
     // The model states nothing.
     let e = Segmenter::new(Backend::Cpu, model()).segment(&image, &auto, |_| panic!("nothing runs")).unwrap_err();
     assert!(e.to_string().starts_with("diameter: the model does not state"), "{e}");
-}
-
-/// A large image that is nearly empty in the middle: other windows are looked at, normalised as the whole image.
-#[test]
-fn diameters_are_estimated_where_the_instances_are() {
-    const SIDE: usize = 60;
-    let (width, noise) = (240, image("d", 240, SIDE));
-    let Pixels::U16(noise) = noise.pixels() else { panic!("{:?}", noise.pixels().sample()) };
-    let pixels: Vec<u16> =
-        noise.iter().enumerate().map(|(i, &v)| if i % width < SIDE { v } else { 30_000 + v % 3 }).collect();
-    let (mean, mut std) = (pixels.iter().map(|&v| f64::from(v)).sum::<f64>() / pixels.len() as f64, 0.0);
-    pixels.iter().for_each(|&v| std += (f64::from(v) - mean).powi(2) / pixels.len() as f64);
-    let crop = |x: usize| {
-        let rows = pixels.chunks_exact(width).flat_map(|row| &row[x..x + SIDE]).copied().collect();
-        Image::new(SIDE, SIDE, 1, Pixels::U16(rows)).unwrap()
-    };
-    // What the network sees of the whole image, by the definition of `z_score`.
-    let [mean, std] = [mean, std.sqrt()].map(|v| vec![v / 65535.0]);
-    let as_whole = |options: SegmentOptions| {
-        options.with_normalisation(Some(Normalisation::Fixed { mean: mean.clone(), std: std.clone() }))
-    };
-    let middle = segmented(&Backend::Cpu, &crop(90), &as_whole(SegmentOptions::default().with_probabilities(true)));
-    let threshold = middle.probabilities.unwrap()[SIDE * SIDE..].iter().fold(0.0, |a: f32, &b| a.max(b)) + 1e-3;
-    let options = options(Scale::AutoDiameter, None, threshold.into());
-    let areas = |x: usize, options: &SegmentOptions| {
-        let scaled = options.clone().with_scale(Scale::default());
-        segmented(&Backend::Cpu, &crop(x), &scaled).instances.unwrap().labels.areas()
-    };
-    let mut expected = Vec::new();
-    for x in [90, 10, 170, 0, 60, 120, 180] {
-        expected.extend(areas(x, &as_whole(options.clone())));
-        assert!(x != 90 || expected.is_empty(), "{expected:?}");
-        if expected.len() >= 10 {
-            break;
-        }
-    }
-    let expected = crate::infer::median_diameter(expected).unwrap();
-    let whole = Image::new(width, SIDE, 1, Pixels::U16(pixels.clone())).unwrap();
-    let mut segmenter = Segmenter::new(Backend::Cpu, model());
-    let mut source = InMemory::borrowed(&whole);
-    let found = block_on(segmenter.diameter(&mut source, SIDE, &options, |_| Ok(()))).unwrap();
-    assert!(found.is_some_and(|d| (d - expected).abs() < 0.2), "{found:?} {expected}");
 }
