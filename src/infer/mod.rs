@@ -66,7 +66,6 @@ pub use image::{Image, Pixels, Sample};
 pub use instance_files::{InstanceReport, InstanceSink, write_instances};
 #[cfg(feature = "ome-zarr")]
 pub use instance_files::{has_labels, labels_folder};
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use instances::median_diameter;
 pub use instances::{
     ConnectedComponents, Connectivity, Coordinates, ElevationRule, Instance, InstanceMap, InstanceMethod,

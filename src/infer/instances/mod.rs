@@ -32,7 +32,6 @@ mod union;
 use classes::Classes;
 pub use contour::{Polygon, Ring};
 pub use described::{Coordinates, InstanceSource};
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use diameter::median_diameter;
 pub use foreground::{find_instances, find_instances_in};
 use geometry::Geometry;
