@@ -207,7 +207,7 @@ impl Segment {
         let (out, page) = (self.out.as_deref(), self.page.unwrap_or_default());
         let naming = Naming { out, save: &save, page, of_folder: self.inputs.first().is_some_and(folder) };
         if page == PageChoice::Stack && !save.iter().any(|s| naming.stacks(*s)) {
-            common.note("no kind of --save is a TIFF file: results of every page are files of their own");
+            common.note("no kind of --save is a TIFF file or OME-Zarr: results of every page are files of their own");
         }
         let mut jobs = segment_jobs::jobs(&inputs, &naming)?;
         segment_jobs::check_results(&jobs, &inputs)?;

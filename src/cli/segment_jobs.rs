@@ -21,7 +21,7 @@ pub(super) struct Job<'a> {
     stack: Option<Arc<Stacks>>,
 }
 
-/// Results of all pages of a file in one file for each kind.
+/// Results of all pages of a file, in one file (of OME-Zarr: in one folder) for each kind.
 struct Stacks {
     files: Vec<(Save, PathBuf, Stack)>,
     /// The files of single pages.
@@ -42,9 +42,9 @@ pub(super) struct Naming<'s> {
 }
 
 impl Naming<'_> {
-    /// Whether results of all pages are one file of this kind.
+    /// Whether results of all pages are one of this kind.
     pub(super) fn stacks(&self, save: Save) -> bool {
-        self.page == PageChoice::Stack && is_tiff(save)
+        self.page == PageChoice::Stack && (is_tiff(save) || save.is_folder())
     }
 }
 
@@ -59,7 +59,9 @@ fn exists((save, path): &(Save, PathBuf)) -> bool {
 impl Job<'_> {
     /// Kinds of results, and where each goes.
     pub(super) fn places(&self) -> Vec<(Save, Output)> {
-        let stacked = self.stack.iter().flat_map(|s| &s.files).map(|(save, _, stack)| (*save, stack.page(self.page)));
+        // A folder takes the pages of the same numbers as TIFF.
+        let kind = |save: Save| <dyn Writer>::named("labels").filter(|_| save.is_folder()).unwrap_or(save);
+        let stacked = self.stack.iter().flat_map(|s| &s.files).map(|(save, _, s)| (kind(*save), s.page(self.page)));
         self.outputs.iter().map(|(save, path)| (*save, Output::from(path))).chain(stacked).collect()
     }
 
@@ -82,9 +84,9 @@ impl Job<'_> {
         match &self.stack {
             None => self.outputs.iter().all(exists),
             // Pages that are done meanwhile do not count.
-            Some(s) => *s
-                .skipped
-                .get_or_init(|| s.of_pages.iter().all(exists) && s.files.iter().all(|(_, path, _)| path.is_file())),
+            Some(s) => *s.skipped.get_or_init(|| {
+                s.of_pages.iter().all(exists) && s.files.iter().all(|(k, p, _)| exists(&(*k, p.clone())))
+            }),
         }
     }
 
@@ -92,6 +94,10 @@ impl Job<'_> {
     pub(super) fn begin_stack(&self, calibration: &Calibration) -> Result<()> {
         let Some(stacks) = self.stack.as_ref().filter(|_| self.page == 0) else { return Ok(()) };
         stacks.files.iter().for_each(|(.., stack)| stack.calibrate(calibration.clone()));
+        // An image whose labels cannot be extended is found before any work.
+        for (save, path, _) in stacks.files.iter().filter(|(save, ..)| save.is_folder()) {
+            save.sink(Output::from(path), calibration)?;
+        }
         one_size(self.input)
     }
 
@@ -168,9 +174,16 @@ pub(super) fn jobs<'a>(inputs: &'a [PathBuf], naming: &Naming) -> Result<Vec<Job
             kinds => {
                 let axes = page_axes(input).ok().filter(|[a, b]| a.checked_mul(*b) == Some(count));
                 let several = inputs.len() > 1 || naming.of_folder;
-                let file = |s: &Save| {
-                    let path = stack_path(*s, naming.out, &named, several)?;
-                    Ok((*s, path.clone(), Stack::new(path, axes.unwrap_or([count, 1]))))
+                let axes = axes.unwrap_or([count, 1]);
+                let file = |s: &Save| match s.is_folder() {
+                    true => {
+                        let path = labels_folder(naming.out, input, &named, None, several)?;
+                        Ok((*s, path.clone(), Stack::folder(path, axes)))
+                    }
+                    false => {
+                        let path = stack_path(*s, naming.out, &named, several)?;
+                        Ok((*s, path.clone(), Stack::new(path, axes)))
+                    }
                 };
                 let files = kinds.iter().map(file).collect::<Result<_>>()?;
                 let (failed, skipped) = Default::default();

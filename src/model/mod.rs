@@ -55,6 +55,14 @@ pub struct Built {
     pub rule: MaskRule,
 }
 
+impl Built {
+    /// Name of the output that segmentation uses: class probabilities if they are an output, else logits.
+    pub(crate) fn segmentation_output(&self) -> Option<&str> {
+        let named = |value: ValueId| self.outputs.iter().find(|o| o.1 == value).map(|o| &o.0[..]);
+        named(self.probability).or_else(|| named(self.logits))
+    }
+}
+
 /// Valid input sizes along each axis, `minimum + k * step`, and how much smaller the output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeRule {

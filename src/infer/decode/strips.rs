@@ -43,6 +43,16 @@ impl<R: Read + Seek> StoredStrips<R> {
         Ok(Self { file, pages })
     }
 
+    /// The samples of a strip, decompressed.
+    #[cfg(feature = "ome-zarr")]
+    pub(in crate::low_level::infer) fn unpacked(&mut self, strip: (u64, u64), samples: &mut Vec<u8>) -> Result<()> {
+        let mut packed = Vec::new();
+        self.strip(strip, &mut packed)?;
+        samples.clear();
+        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(samples)?;
+        Ok(())
+    }
+
     /// The bytes of a strip.
     pub(in crate::low_level::infer) fn strip(
         &mut self,

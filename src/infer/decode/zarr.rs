@@ -22,7 +22,7 @@ use crate::infer::source::{Described, ImageSource};
 use crate::io::Input;
 use crate::io::fs;
 
-pub(in crate::low_level::infer) use group::{Axis, Multiscale, Role, images};
+pub(in crate::low_level::infer) use group::{Multiscale, Role, images};
 pub(super) use image::{Numbers, ZarrImage};
 pub use store::is_zarr;
 pub(in crate::low_level::infer) use store::{Format, Node, document};

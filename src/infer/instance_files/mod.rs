@@ -15,7 +15,7 @@ pub use coco::Coco;
 pub use geojson::GeoJson;
 pub use labels::Labels;
 #[cfg(feature = "ome-zarr")]
-pub(super) use ome_zarr::is_own_zarr;
+pub(super) use ome_zarr::{LabelPlanes, is_own_zarr};
 #[cfg(feature = "ome-zarr")]
 pub use ome_zarr::{OmeZarr, has_labels, labels_folder};
 #[cfg(feature = "bioimage")]

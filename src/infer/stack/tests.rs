@@ -78,7 +78,7 @@ fn samples_are_as_wide_as_the_widest() {
         integers(&stack, page, *bytes, values, 2).unwrap();
     }
     assert_eq!(names(dir.path()), ["a_labels.tif"]);
-    let mut decoder = Decoder::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let mut decoder = Decoder::new(File::open(&path).unwrap()).unwrap();
     for (page, (_, values)) in pages.iter().enumerate() {
         let DecodingResult::U32(found) = decoder.read_image().unwrap() else { panic!("not 32 bits") };
         assert_eq!(found, values, "page {page}");
@@ -96,7 +96,7 @@ fn strips_are_copied() {
     let stack = Stack::new(path.clone(), [2, 1]);
     let pages = [0u32, 1].map(|page| (0..400_000u32).map(|i| (i * 7 + page) % 65_521).collect::<Vec<_>>());
     pages.iter().enumerate().for_each(|(page, values)| integers(&stack, page, 2, values, 1000).unwrap());
-    let mut decoder = Decoder::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let mut decoder = Decoder::new(File::open(&path).unwrap()).unwrap();
     assert!(decoder.strip_count().unwrap() > 1);
     for values in &pages {
         let DecodingResult::U16(found) = decoder.read_image().unwrap() else { panic!("not 16 bits") };

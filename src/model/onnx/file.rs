@@ -1,5 +1,6 @@
 //! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
+use super::super::{built, registry};
 use super::external::ExternalData;
 use super::network::OnnxNetwork;
 use super::options::OnnxOptions;
@@ -121,7 +122,9 @@ fn read_model(
     if !own && options.normalisation.is_none() {
         metadata.normalisation = parts.normalisation();
     }
-    let network = OnnxNetwork::new(parts, &weights, options).and_then(|n| n.without_arithmetic(&mut weights));
+    let mut options = options.clone();
+    options.output = options.output.or_else(|| own_output(&metadata));
+    let network = OnnxNetwork::new(parts, &weights, &options).and_then(|n| n.without_arithmetic(&mut weights));
     let network = network.map_err(|e| wrong(e.0))?;
     Ok((network, metadata, weights))
 }
@@ -149,6 +152,14 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
     }
     metadata.validate()?;
     Ok(metadata)
+}
+
+/// The output that segmentation uses in the network that the file was written from, if this program wrote it: heads
+/// come before their mean, so the first output is another.
+fn own_output(metadata: &ModelMetadata) -> Option<String> {
+    let network = registry::parse(&metadata.arch, &metadata.config).ok()?;
+    let (_, built) = built(&*network, network.example()).ok()?;
+    built.segmentation_output().map(String::from)
 }
 
 /// Messages that [`walk`] descends into.

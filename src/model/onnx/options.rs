@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnnxOptions {
-    /// The output that segmentation uses. If absent: the first of those with the most pixels; if ArgMax produces it,
-    /// the input of ArgMax.
+    /// The output that segmentation uses. If absent: in a file that this program wrote, the output that the exported
+    /// network segments with; else the first of those with the most pixels; if ArgMax produces it, the input of ArgMax.
     pub output: Option<String>,
     /// How that output is converted to probabilities. If absent, it follows from the bounds of the file's own
     /// arithmetic: unchanged if the output is a probability, else a sigmoid for one channel and a softmax for several.

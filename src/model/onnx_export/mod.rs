@@ -137,9 +137,12 @@ fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
 mod tests {
     use super::*;
     use crate::graph::ValueId;
-    use crate::model::{Architecture, ArchitectureId, Padding, UNet, UNet3Plus, Up, whole_graph};
-    use crate::ops::{Binary, BinaryKind, ExportNchw, Function, ImportNchw, Unary};
+    use crate::model::onnx::{self, OnnxOptions};
+    use crate::model::{Architecture, ArchitectureId, Padding, UNet, UNet3Plus, Up, built, registry, whole_graph};
+    use crate::ops::{Binary, BinaryKind, ExportNchw, Function, ImportNchw, MaskRule, Unary};
     use crate::tensor::TensorDesc;
+    use crate::testing::{random_input, random_parameter};
+    use serde_json::json;
     use std::collections::BTreeMap;
 
     fn model(network: impl Architecture + 'static) -> Model {
@@ -183,6 +186,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn opened_as_onnx_segments_with_the_same_output() {
+        let plus_plus = |heads: usize, classes: usize| json!({ "width": 2, "depth": heads, "out_channels": classes, "deep_supervision": true });
+        let three_plus =
+            |gate: &str| json!({ "width": 2, "depth": 2, "deep_supervision": true, "cgm": true, "cgm_gate": gate });
+        let cases = [
+            ("unetpp", plus_plus(3, 1)),
+            ("unetpp", plus_plus(4, 3)),
+            ("unet3p", three_plus("prob")),
+            ("unet3p", three_plus("logit")),
+        ];
+        for (arch, config) in cases {
+            let mut m = boxed(registry::parse(arch, &config).unwrap());
+            let graph = whole_graph(&*m.architecture, 1, 32, 32).unwrap();
+            let random = |(name, dims): (&str, &[usize])| (name.to_string(), random_parameter(name, dims).unwrap());
+            let weights = graph.parameters().map(random).collect();
+            m = Model::with_architecture("m", m.architecture.clone(), m.metadata.clone(), weights).unwrap();
+            let bytes = export(&m).unwrap();
+            let (read, _, weights) = onnx::parse(&bytes, Path::new("f.onnx"), &OnnxOptions::default()).unwrap();
+            let (found, rule) = probability(&read, &weights);
+            let (expected, expected_rule) = probability(&*m.architecture, m.weights());
+            assert!(found.compare(&expected).unwrap().within(1e-6), "{config}");
+            assert_eq!(rule, expected_rule, "{config}");
+        }
+    }
+
+    /// Class probabilities of a network for a random image, and its mask rule.
+    fn probability(network: &dyn Architecture, weights: &Weights) -> (HostTensor, MaskRule) {
+        let shape = Shape::new(1, 1, 32, 32);
+        let (mut graph, built) = built(network, shape).unwrap();
+        let y = graph.node("export", ExportNchw, &[built.probability]).unwrap();
+        graph.output("y", y);
+        let stored = |name: &str, dims: &[usize]| weights.require(name, dims).cloned();
+        let inputs = BTreeMap::from([(INPUT.to_string(), random_input(INPUT, shape).unwrap())]);
+        (graph.run_reference(&inputs, stored, |_, _| Ok(())).unwrap().remove("y").unwrap(), built.rule)
+    }
+
     /// ONNX file and graph of the nodes that `build` adds to an input.
     fn of_nodes(shape: Shape, build: impl Fn(&mut Graph, ValueId) -> ValueId) -> (Vec<u8>, Graph) {
         let mut graph = Graph::new();
@@ -207,8 +247,7 @@ mod tests {
     /// Whether the nodes compute the same after they are written and read.
     fn assert_written(what: &str, shape: Shape, low: f32, build: impl Fn(&mut Graph, ValueId) -> ValueId) {
         let (bytes, graph) = of_nodes(shape, build);
-        let options = crate::model::onnx::OnnxOptions::default();
-        let (network, _, weights) = crate::model::onnx::parse(&bytes, Path::new("f.onnx"), &options).unwrap();
+        let (network, _, weights) = onnx::parse(&bytes, Path::new("f.onnx"), &OnnxOptions::default()).unwrap();
         let back = whole_graph(&network, 1, shape.h, shape.w).unwrap();
         let x = (0..shape.len()).map(|i| low + 0.031 * i as f32).collect();
         let inputs = BTreeMap::from([(INPUT.to_string(), HostTensor::new(shape.dims(), x).unwrap())]);

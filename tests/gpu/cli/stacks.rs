@@ -158,7 +158,10 @@ fn what_a_stack_is_called() {
     assert_eq!(page_count(f.path("film_labels.tif")).unwrap(), 3);
     // Without a TIFF among the results.
     let (code, lines, stderr) = run(&["--save", "csv", "-o", "tables"]);
-    assert!(code == 0 && lines.len() == 3 && stderr.contains("no kind of --save is a TIFF file"), "{stderr}");
+    assert!(
+        code == 0 && lines.len() == 3 && stderr.contains("no kind of --save is a TIFF file or OME-Zarr"),
+        "{stderr}"
+    );
     // An image of one page.
     ImageBuffer::from_fn(24, 20, |x, y| Luma([(x * y % 251) as u8])).save(f.path("one.png")).unwrap();
     assert_eq!(segment(&f, &["one.png", "-o", "one", "--page", "stack", "--save", "mask,csv"]).0, 0);
@@ -190,4 +193,47 @@ fn planes_of_ome_zarr() {
     assert_eq!(page_axes(&path).unwrap(), [2, 2]);
     let pixel = calibration_of(&path, &OpenOptions::default(), None).unwrap().pixel.unwrap();
     assert_eq!((pixel.x, pixel.y, pixel.z), (0.25, 0.5, Some(2.0)));
+}
+
+/// The labels of every plane in one folder, as the stack in TIFF has them.
+#[test]
+fn labels_of_all_planes_are_one_ome_zarr() {
+    let f = folder();
+    let zip = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fixtures/zarr.zip");
+    zip::ZipArchive::new(std::fs::File::open(zip).unwrap()).unwrap().extract(f.path(".")).unwrap();
+    f.write("film.tif", film(&[(24, 20); 4]));
+    for (image, channels, folder, axes) in [
+        ("v2_tczyx.zarr", "1", "v2_tczyx.zarr/labels/unet", ["t", "z", "y", "x"].as_slice()),
+        ("film.tif", "grey", "film_labels.ome.zarr", &["t", "y", "x"]),
+    ] {
+        let args = |save| [image, "--channels", channels, "--page", "stack", "--save", save];
+        let (code, _, stderr) = segment(&f, &[&args("labels")[..], &["-o", "tiff"]].concat());
+        assert_eq!(code, 0, "{stderr}");
+        let tiff = format!("tiff/{}_labels.tif", image.split('.').next().unwrap());
+        let (code, lines, stderr) = segment(&f, &args("ome-zarr"));
+        assert_eq!((code, lines.len()), (0, 4), "{stderr}");
+        assert!(lines[3]["outputs"].to_string().contains(folder), "{}", lines[3]);
+        assert_eq!(page_axes(f.path(folder)).unwrap(), page_axes(f.path(&tiff)).unwrap());
+        let attributes: Value =
+            serde_json::from_slice(&std::fs::read(f.path(&format!("{folder}/.zattrs"))).unwrap()).unwrap();
+        let found =
+            attributes["multiscales"][0]["axes"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap());
+        assert_eq!(found.collect::<Vec<_>>(), axes);
+        for page in 0..4 {
+            let wide = |p: Pixels| match p {
+                Pixels::U16(v) => v.into_iter().map(f32::from).collect(),
+                Pixels::F32(v) => v,
+                other => panic!("{other:?}"),
+            };
+            let found = wide(pixels(&f, folder, page));
+            assert!(found.iter().any(|&l| l > 0.0) && found == wide(pixels(&f, &tiff, page)), "{image}, page {page}");
+        }
+        // Done already; then again in its place, and nothing is left beside it.
+        let again = |option: &str| segment(&f, &[&args("ome-zarr")[..], &[option]].concat());
+        assert_eq!(again("--skip-existing").1.iter().filter(|l| l["skipped"] == true).count(), 4);
+        assert_eq!(again("--overwrite").0, 0);
+        let left = names(&f, ".").into_iter().chain(names(&f, "v2_tczyx.zarr")).find(|n| n.starts_with(".unet"));
+        assert_eq!(left, None);
+    }
+    assert_eq!(names(&f, "v2_tczyx.zarr/labels"), [".zattrs", ".zgroup", "unet"]);
 }

@@ -21,13 +21,11 @@ const LEVEL: u32 = 3;
 pub(super) struct Resolution {
     /// Of the array; rows and columns are the last two.
     pub shape: Vec<u64>,
-    /// Positions of the plane along the other axes.
-    pub plane: Vec<u64>,
     /// Columns and rows of the full size for each of this.
     pub factors: [f64; 2],
 }
 
-/// Arrays that are filled from the top, each from the rows of the full size.
+/// Arrays whose planes are filled from the top, each from the rows of the full size.
 #[derive(Debug)]
 pub(super) struct Pyramid {
     levels: Vec<Level>,
@@ -37,7 +35,9 @@ pub(super) struct Pyramid {
 
 #[derive(Debug)]
 struct Level {
-    /// The folder of the plane's chunks.
+    /// The folder of all chunks.
+    array: PathBuf,
+    /// That of the plane's chunks.
     folder: PathBuf,
     width: usize,
     height: usize,
@@ -58,17 +58,26 @@ impl Pyramid {
     ) -> Result<Self> {
         let bytes = if wide { 4 } else { 2 };
         let mut levels = Vec::new();
-        for (number, Resolution { shape, plane, factors }) in resolutions.into_iter().enumerate() {
+        for (number, Resolution { shape, factors }) in resolutions.into_iter().enumerate() {
             let array = folder.join(number.to_string());
             fs::create_dir(&array)?;
             let (name, metadata) = metadata(format, bytes, axes, &shape);
             fs::write(array.join(name), format!("{metadata:#}"))?;
-            let start = if format == Format::V3 { array.join("c") } else { array };
-            let folder = plane.iter().fold(start, |path, at| path.join(at.to_string()));
+            let array = if format == Format::V3 { array.join("c") } else { array };
             let [height, width] = shape.last_chunk().map_or([0; 2], |sides| sides.map(|side| side as usize));
-            levels.push(Level { folder, width, height, factors, rows: 0, band: Vec::new() });
+            levels.push(Level { folder: array.clone(), array, width, height, factors, rows: 0, band: Vec::new() });
         }
         Ok(Self { levels, bytes, next: 0 })
+    }
+
+    /// Begins a plane: its positions along the other axes in each array, `None` for an array without this plane.
+    pub(super) fn begin(&mut self, planes: impl IntoIterator<Item = Option<Vec<u64>>>) {
+        for (level, plane) in self.levels.iter_mut().zip(planes) {
+            level.rows = if plane.is_some() { 0 } else { level.height };
+            let plane = plane.unwrap_or_default();
+            level.folder = plane.iter().fold(level.array.clone(), |path, at| path.join(at.to_string()));
+        }
+        self.next = 0;
     }
 
     /// Takes the next row of the full size.

@@ -96,6 +96,52 @@ fn a_page_is_a_plane_of_the_labels() {
     }
 }
 
+/// Two z planes of the full size fall on one of the smaller: the first is taken.
+#[test]
+fn all_planes_of_resolutions_with_fewer_planes() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("a.zarr");
+    let array = |path: &str, shape: [usize; 3]| {
+        let metadata = json!({ "zarr_format": 2, "shape": shape, "chunks": shape, "dtype": "|u1", "compressor": null,
+            "fill_value": 0, "filters": null, "order": "C", "dimension_separator": "/" });
+        fs::create_dir_all(image.join(path)).unwrap();
+        fs::write(image.join(path).join(".zarray"), metadata.to_string()).unwrap();
+    };
+    let dataset = |path: &str, scale: f64| json!({ "path": path, "coordinateTransformations": [{ "type": "scale", "scale": [scale, scale, scale] }] });
+    let axis = |name: &str| json!({ "name": name, "type": "space" });
+    let axes = ["z", "y", "x"].map(axis);
+    let attributes = json!({ "multiscales": [{ "version": "0.4", "axes": axes, "datasets": [dataset("0", 1.0), dataset("1", 2.0)] }] });
+    array("0", [3, 4, 6]);
+    array("1", [2, 2, 3]);
+    fs::write(image.join(".zgroup"), r#"{ "zarr_format": 2 }"#).unwrap();
+    fs::write(image.join(".zattrs"), attributes.to_string()).unwrap();
+    let folder = image.join("labels/unet");
+    let write = |rows: usize| {
+        let mut planes = LabelPlanes::all(&folder, [6, 4], [3, 1], &Calibration::default()).unwrap();
+        for page in 0..3 {
+            planes.page(page);
+            (0..rows).for_each(|_| planes.row(&[page as u32 * 100_000 + 1; 6]).unwrap());
+        }
+        planes
+    };
+    // Given up, nothing is left.
+    drop(write(2));
+    assert!(!image.join("labels").exists());
+    write(4).finish().unwrap();
+    assert_eq!(listed(&image, Format::V2).unwrap(), ["unet"]);
+    for (level, pages) in [(0, vec![0, 1, 2]), (1, vec![0, 2])] {
+        for (at, page) in pages.into_iter().enumerate() {
+            let options = OpenOptions { level, page: at, ..Default::default() };
+            let mut source = open_image(&folder, &options).unwrap();
+            let (w, h) = (6 >> level, 4 >> level);
+            let crate::infer::Pixels::F32(found) = source.read(0, 0, w, h).unwrap().pixels().clone() else {
+                panic!("32 bits")
+            };
+            assert_eq!(found, vec![page as f32 * 100_000.0 + 1.0; w * h], "level {level}, plane {at}");
+        }
+    }
+}
+
 /// Larger than a chunk, with more instances than 16 bits count.
 #[test]
 fn labels_of_other_images_are_a_folder_of_their_own() {
