@@ -2,7 +2,6 @@
 
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use unet_wgpu::{Backend, Error, Gpu, Result};
 
@@ -38,13 +37,8 @@ impl Opened {
 
     /// Opens it again after it was lost.
     pub(crate) fn reopening(&self) -> impl FnMut() -> Result<Backend> + Send + 'static {
-        let (opened, mut wait) = (self.clone(), Duration::ZERO);
-        move || {
-            // A driver that resets the device takes a moment.
-            std::thread::sleep(wait);
-            wait = Duration::from_secs(2);
-            opened.backend()
-        }
+        let opened = self.clone();
+        move || opened.backend()
     }
 }
 

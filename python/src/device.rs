@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -58,13 +57,7 @@ pub(crate) fn open(device: &str, precision: &str) -> Result<Backend> {
 
 /// Opens the device again after it was lost, for all that use it: the first to notice opens it, the others get the same.
 pub(crate) fn reopening(device: String, precision: String) -> impl FnMut() -> Result<Backend> + Send + 'static {
-    let mut wait = Duration::ZERO;
-    move || {
-        // A driver that resets the device takes a moment.
-        std::thread::sleep(wait);
-        wait = Duration::from_secs(2);
-        open(&device, &precision)
-    }
+    move || open(&device, &precision)
 }
 
 /// For tests: the device is lost with its `submission`th submission from now.

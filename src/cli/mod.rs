@@ -47,7 +47,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use unet_wgpu::low_level::gpu::PrecisionChoice;
 use unet_wgpu::low_level::session::{self, Backend};
 use unet_wgpu::low_level::tensor::Precision;
@@ -209,13 +208,7 @@ impl Common {
     /// Opens the device again after it was lost.
     pub(crate) fn recovery(&self) -> impl FnMut() -> Result<Backend> + Send + 'static {
         let common = self.clone();
-        let mut wait = Duration::ZERO;
-        move || {
-            // A driver that resets the device takes a moment.
-            std::thread::sleep(wait);
-            wait = Duration::from_secs(2);
-            common.backend()
-        }
+        move || common.backend()
     }
 
     /// The folder for cache files; `None` with `--no-cache`, or if there is none.

@@ -109,7 +109,8 @@ pub(super) struct Segment {
     #[command(flatten)]
     read: ReadArgs,
     /// Page of a TIFF file, or plane of a stack (also of OME-Zarr), counted from 0; `all` segments each as a separate image, `stack`
-    /// too, but writes masks, labels and probabilities of all pages into one TIFF file each [default: 0]
+    /// too, but writes masks, labels and probabilities of all pages into one TIFF file each, labels as OME-Zarr into one folder
+    /// [default: 0]
     #[arg(long, value_name = "N|all|stack", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
     /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF, OME-Zarr): 0 is the full size, each further level a smaller copy;

@@ -3,9 +3,12 @@
 use super::Backend;
 use crate::error::{Error, Result};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// How often a device is opened again without anything being done in between.
 const ATTEMPTS: u32 = 3;
+/// Before the second attempt and later ones: a driver that resets the device takes a moment.
+const PAUSE: Duration = Duration::from_secs(2);
 
 type Open = Box<dyn FnMut() -> Result<Backend> + Send>;
 
@@ -15,6 +18,7 @@ type Open = Box<dyn FnMut() -> Result<Backend> + Send>;
 pub struct Recovery {
     open: Option<Mutex<Open>>,
     in_a_row: u32,
+    pause: Duration,
 }
 
 impl std::fmt::Debug for Recovery {
@@ -24,10 +28,11 @@ impl std::fmt::Debug for Recovery {
 }
 
 impl Recovery {
-    /// `open` opens a device like the one that was lost: the same choice of adapter, and the same options. It blocks, so a
-    /// browser, where opening a device has to be awaited, has no use for it.
+    /// `open` opens a device like the one that was lost: the same choice of adapter, and the same options. Where that does
+    /// not help it is called again after two seconds. It blocks, so a browser, where opening a device has to be awaited,
+    /// has no use for it.
     pub fn new(open: impl FnMut() -> Result<Backend> + Send + 'static) -> Self {
-        Self { open: Some(Mutex::new(Box::new(open))), in_a_row: 0 }
+        Self { open: Some(Mutex::new(Box::new(open))), in_a_row: 0, pause: PAUSE }
     }
 
     /// Something was done since a device was last opened.
@@ -42,6 +47,9 @@ impl Recovery {
         let open = open.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut failed = None;
         while self.in_a_row < ATTEMPTS {
+            if self.in_a_row > 0 {
+                std::thread::sleep(self.pause);
+            }
             self.in_a_row += 1;
             log::warn!("{e}: opening it again");
             match open() {
@@ -63,9 +71,13 @@ mod tests {
         Error::DeviceLost("x".into())
     }
 
+    fn at_once(open: impl FnMut() -> Result<Backend> + Send + 'static) -> Recovery {
+        Recovery { pause: Duration::ZERO, ..Recovery::new(open) }
+    }
+
     #[test]
     fn attempts_are_bounded_and_progress_renews_them() {
-        let mut recovery = Recovery::new(|| Ok(Backend::Cpu));
+        let mut recovery = at_once(|| Ok(Backend::Cpu));
         for _ in 0..2 {
             drop(recovery.reopen(lost()).unwrap());
             recovery.progressed();
@@ -81,12 +93,12 @@ mod tests {
     #[test]
     fn a_device_that_cannot_be_opened_is_tried_again() {
         let mut tries = 0;
-        let mut recovery = Recovery::new(move || {
+        let mut recovery = at_once(move || {
             tries += 1;
             if tries < 3 { Err(Error::NoAdapter) } else { Ok(Backend::Cpu) }
         });
         assert!(recovery.reopen(lost()).is_ok());
-        let mut never = Recovery::new(|| Err(Error::NoAdapter));
+        let mut never = at_once(|| Err(Error::NoAdapter));
         let e = never.reopen(lost()).unwrap_err().to_string();
         assert!(e.contains("without progress, the last time with: no GPU adapter found"), "{e}");
     }
