@@ -204,7 +204,7 @@ fn labels_of_all_planes_are_one_ome_zarr() {
     f.write("film.tif", film(&[(24, 20); 4]));
     for (image, channels, folder, axes) in [
         ("v2_tczyx.zarr", "1", "v2_tczyx.zarr/labels/unet", ["t", "z", "y", "x"].as_slice()),
-        ("film.tif", "grey", "film_labels.ome.zarr", &["t", "y", "x"]),
+        ("film.tif", "0", "film_labels.ome.zarr", &["t", "y", "x"]),
     ] {
         let args = |save| [image, "--channels", channels, "--page", "stack", "--save", save];
         let (code, _, stderr) = segment(&f, &[&args("labels")[..], &["-o", "tiff"]].concat());
