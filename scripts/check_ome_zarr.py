@@ -112,13 +112,28 @@ def main():
     for plane, name in enumerate(listed):
         data = zarr.open_array(str(work / "stack.ome.zarr" / "labels" / name / "0"), mode="r")[:]
         assert data.shape == stack.shape and data[plane].any() and not data[1 - plane].any()
+    # And all planes in one: those of the single pages.
+    for version in storages:
+        folder = work / f"together{version}.ome.zarr"
+        write_image(folder, version, "zyx", stack)
+        unet("segment", folder, "--page", "stack", "--save", "ome-zarr,labels", "--device", DEVICE)
+        labels = folder / "labels" / "unet"
+        validate(labels, version, True)
+        (node,) = [n for n in opened(folder) if n.load(Label)]
+        assert len(node.data) == 3 and node.data[0].shape == stack.shape
+        pages = tifffile.imread(work / f"together{version}.ome_labels.tif")
+        for plane, name in enumerate(listed):
+            alone = zarr.open_array(str(work / "stack.ome.zarr" / "labels" / name / "0"), mode="r")[plane]
+            assert alone.any() and (pages[plane] == alone).all()
+            for level, data in enumerate(node.data):
+                assert (np.asarray(data)[plane] == alone[:: 1 << level, :: 1 << level]).all(), (version, plane, level)
     # Beside a TIFF.
     unet("segment", work / "plain.tif", "--save", "ome-zarr", "--device", DEVICE)
     folder = work / "plain_labels.ome.zarr"
     validate(folder, "0.4", True)
     node = next(n for n in opened(folder) if n.load(Label))
     assert (np.asarray(node.data[0]) == expected).all() and len(node.data) == 2
-    print(f"{count} images of versions {', '.join(storages)}, a stack and a TIFF: ome-zarr reads {expected.max()} instances as the program wrote them")
+    print(f"{count} images of versions {', '.join(storages)}, stacks and a TIFF: ome-zarr reads {expected.max()} instances as the program wrote them")
     return 0
 
 
