@@ -108,17 +108,17 @@ impl Layout {
     /// half those of the one before.
     pub(super) fn alone([width, height]: [usize; 2], [planes, times]: [usize; 2], calibration: &Calibration) -> Self {
         let pixel = calibration.pixel.as_ref().map(|p| [p.y, p.x]);
+        let depth = calibration.pixel.as_ref().and_then(|p| p.z);
         let space = |name: &str, known: bool| match known {
             true => json!({ "name": name, "type": "space", "unit": "micrometer" }),
             false => json!({ "name": name, "type": "space" }),
         };
-        let (mut axes, mut sides, mut along) = (Vec::new(), Vec::new(), Vec::new());
-        for (count, axis) in [(times, json!({ "name": "t", "type": "time" })), (planes, space("z", false))] {
-            if count > 1 {
-                along.push(Along { time: sides.is_empty() && times > 1, factor: 1.0, side: count as u64 });
-                sides.push(count as u64);
-                axes.push(axis);
-            }
+        let (mut axes, mut sides, mut along, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (time, count) in [(true, times), (false, planes)].into_iter().filter(|&(_, count)| count > 1) {
+            along.push(Along { time, factor: 1.0, side: count as u64 });
+            sides.push(count as u64);
+            steps.push(if time { 1.0 } else { depth.unwrap_or(1.0) });
+            axes.push(if time { json!({ "name": "t", "type": "time" }) } else { space("z", depth.is_some()) });
         }
         axes.extend([space("y", pixel.is_some()), space("x", pixel.is_some())]);
         let mut levels = Vec::new();
@@ -126,7 +126,7 @@ impl Layout {
             let by = 1usize << step;
             let rows_and_columns = [height, width].map(|side| side.div_ceil(by) as u64);
             let shape = [&sides[..], &rows_and_columns].concat();
-            let mut scale = vec![1.0; sides.len()];
+            let mut scale = steps.clone();
             scale.extend(pixel.unwrap_or([1.0; 2]).map(|p| p * by as f64));
             let resolution = Resolution { shape, factors: [by as f64; 2] };
             let transformations = vec![json!({ "type": "scale", "scale": scale })];

@@ -4,6 +4,7 @@ use super::*;
 use crate::infer::instance_files::{Labels, write_instances};
 use crate::infer::instances::InstanceOptions;
 use crate::infer::{Ids, LabelMap, Mask, OpenOptions, find_instances, is_own_result, open_image};
+use crate::infer::{PixelSize, PixelSizeSource, Pixels};
 
 /// Squares of 5 pixels on a grid of 8.
 fn squares(width: usize, height: usize) -> Instances {
@@ -55,9 +56,7 @@ fn labels_go_into_the_image() {
             assert_eq!(labels.calibration(level, None), of.calibration(level, None));
             let mut source = open_image(&folder, &OpenOptions { level, ..Default::default() }).unwrap();
             let [w, h] = labels.size(level).unwrap().map(|n| n as usize);
-            let crate::infer::Pixels::U16(pixels) = source.read(0, 0, w, h).unwrap().pixels().clone() else {
-                panic!("16 bits")
-            };
+            let Pixels::U16(pixels) = source.read(0, 0, w, h).unwrap().pixels().clone() else { panic!("16 bits") };
             for (i, &label) in pixels.iter().enumerate() {
                 let full = expected.labels()[((i / w) << level) * 53 + ((i % w) << level)];
                 assert_eq!(u32::from(label), full, "level {level}, pixel {i}");
@@ -91,7 +90,7 @@ fn a_page_is_a_plane_of_the_labels() {
     for page in 0..4 {
         let mut source = open_image(&folder, &OpenOptions { page, ..Default::default() }).unwrap();
         let pixels = source.read(0, 0, 24, 20).unwrap();
-        let any = matches!(pixels.pixels(), crate::infer::Pixels::U16(v) if v.iter().any(|&l| l > 0));
+        let any = matches!(pixels.pixels(), Pixels::U16(v) if v.iter().any(|&l| l > 0));
         assert_eq!(any, page == 2, "page {page}");
     }
 }
@@ -134,10 +133,39 @@ fn all_planes_of_resolutions_with_fewer_planes() {
             let options = OpenOptions { level, page: at, ..Default::default() };
             let mut source = open_image(&folder, &options).unwrap();
             let (w, h) = (6 >> level, 4 >> level);
-            let crate::infer::Pixels::F32(found) = source.read(0, 0, w, h).unwrap().pixels().clone() else {
-                panic!("32 bits")
-            };
+            let Pixels::F32(found) = source.read(0, 0, w, h).unwrap().pixels().clone() else { panic!("32 bits") };
             assert_eq!(found, vec![page as f32 * 100_000.0 + 1.0; w * h], "level {level}, plane {at}");
+        }
+    }
+}
+
+#[test]
+fn planes_of_other_images_have_axes_and_distances() {
+    let dir = tempfile::tempdir().unwrap();
+    let pixel = PixelSize::new(0.5, 0.25, PixelSizeSource::Ome).map(|p| PixelSize { z: Some(2.0), ..p });
+    let calibration = Calibration { pixel, ..Calibration::default() };
+    for (axes, names, scale) in [
+        ([3, 2], &["t", "z", "y", "x"][..], &[1.0, 2.0, 0.25, 0.5][..]),
+        ([2, 1], &["z", "y", "x"], &[2.0, 0.25, 0.5]),
+        ([1, 2], &["t", "y", "x"], &[1.0, 0.25, 0.5]),
+        ([1, 1], &["y", "x"], &[0.25, 0.5]),
+    ] {
+        let folder = dir.path().join(format!("{axes:?}.ome.zarr"));
+        let mut planes = LabelPlanes::all(&folder, [6, 4], axes, &calibration).unwrap();
+        for page in 0..axes[0] * axes[1] {
+            planes.page(page);
+            (0..4).for_each(|_| planes.row(&[page as u32 + 1; 6]).unwrap());
+        }
+        planes.finish().unwrap();
+        let attributes = Node::open(&folder).unwrap().attributes;
+        let multiscale = &attributes["multiscales"][0];
+        let found = multiscale["axes"].as_array().unwrap();
+        assert!(found.iter().map(|a| a["name"].as_str().unwrap()).eq(names.iter().copied()));
+        assert_eq!(multiscale["datasets"][0]["coordinateTransformations"][0]["scale"], json!(scale));
+        for page in 0..axes[0] * axes[1] {
+            let mut source = open_image(&folder, &OpenOptions { page, ..Default::default() }).unwrap();
+            let Pixels::F32(found) = source.read(0, 0, 6, 4).unwrap().pixels().clone() else { panic!("32 bits") };
+            assert_eq!(found, [page as f32 + 1.0; 24], "{axes:?}, page {page}");
         }
     }
 }
@@ -161,9 +189,7 @@ fn labels_of_other_images_are_a_folder_of_their_own() {
     let sizes: Vec<_> = (0..labels.levels.len()).map(|i| labels.size(i).unwrap()).collect();
     assert_eq!(sizes, [[2500, 1790], [1250, 895], [625, 448], [313, 224]]);
     let mut third = open_image(&folder, &OpenOptions { level: 2, ..Default::default() }).unwrap();
-    let crate::infer::Pixels::F32(pixels) = third.read(0, 0, 625, 448).unwrap().pixels().clone() else {
-        panic!("32 bits")
-    };
+    let Pixels::F32(pixels) = third.read(0, 0, 625, 448).unwrap().pixels().clone() else { panic!("32 bits") };
     for (i, &label) in pixels.iter().enumerate() {
         assert_eq!(label, expected.labels()[i / 625 * 4 * width + i % 625 * 4] as f32, "pixel {i}");
     }
