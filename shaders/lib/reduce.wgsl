@@ -6,9 +6,12 @@ var<workgroup> partial: array<vec4<f32>, 256>;
 fn reduce(lane: u32, v: vec4<f32>) -> vec4<f32> {
     partial[lane] = v;
     workgroupBarrier();
-    for (var step = 128u; step > 0u; step >>= 1u) {
-        if (lane < step) {
-            partial[lane] = combine(partial[lane], partial[lane + step]);
+    for (var step = 64u; step > 0u; step >>= 2u) {
+        // A loop, since some drivers execute what a condition skips.
+        for (var i = lane; i < step; i += 256u) {
+            let low = combine(partial[i], partial[i + step]);
+            let high = combine(partial[i + 2u * step], partial[i + 3u * step]);
+            partial[i] = combine(low, high);
         }
         workgroupBarrier();
     }
