@@ -2,7 +2,7 @@
 //   a, b, y  [N, C, H, W]  blocked, with BLOCKED; else [len] linear f32
 // y = a + b; without TWO, y = a; with ACCUMULATE, the sum starts with y's old value.
 // Bindings: 0 params, 1 a (read), 2 b (read) with TWO, Y y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); linear (row / 64, ceil(len / row), 1), row a multiple of 64.
+// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)), up to four vec4s of a column each; linear (row / 64, ceil(len / row), 1), row a multiple of 64.
 // Constants: Y; optionally BLOCKED, TWO, ACCUMULATE.
 #import "lib/storage"
 #import "lib/tensor"
@@ -15,22 +15,28 @@ struct Params {
     h: u32,
     blocks: u32,  // of channels
 }
-alias Element = Stored;
 alias Number = vec4<f32>;
 #else
 struct Params {
     len: u32,
     row: u32,
 }
-alias Element = f32;
 alias Number = f32;
 #endif
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<Element>;
+#ifdef BLOCKED
+@group(0) @binding(1) var<storage, read> a: array<Stored>;
 #ifdef TWO
-@group(0) @binding(2) var<storage, read> b: array<Element>;
+@group(0) @binding(2) var<storage, read> b: array<Stored>;
 #endif
-@group(0) @binding(Y) var<storage, read_write> y: array<Element>;
+@group(0) @binding(Y) var<storage, read_write> y: array<Stored>;
+#else
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+#ifdef TWO
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+#endif
+@group(0) @binding(Y) var<storage, read_write> y: array<f32>;
+#endif
 
 fn total(source: u32, place: u32) -> Number {
     var sum = Number(a[source]);
@@ -45,15 +51,26 @@ fn total(source: u32, place: u32) -> Number {
 
 #ifdef BLOCKED
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.w || id.y >= p.h) {
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(workgroup_id) group: vec3<u32>,
+) {
+    if (id.x >= p.w) {
         return;
     }
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
-    let source = index(p.x, n, block, i32(id.y), i32(id.x));
-    let place = index(p.y, n, block, i32(id.y), i32(id.x));
-    y[place] = stored(total(source, place));
+    let source = plane_start(p.x, n, block) + id.x;
+    let place = plane_start(p.y, n, block) + id.x;
+    let end = min(16u * (group.y + 1u), p.h);
+    // Read once: some drivers would read a uniform for every pixel.
+    let source_row = p.x.row;
+    let place_row = p.y.row;
+    for (var row = 16u * group.y + local.y; row < end; row += 4u) {
+        let to = place + row * place_row;
+        y[to] = stored(total(source + row * source_row, to));
+    }
 }
 #else
 @compute @workgroup_size(64)

@@ -5,7 +5,7 @@
 //   dgamma, dbeta [C]                     linear f32
 // dx = A * dy' + B * (x - mean) + D, dy' = dy times the activation's slope at x * scale + shift.
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 coefficients (read), 4 dx (write), 5 dgamma (write), 6 dbeta (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)); each invocation computes up to four vec4s of a column.
 // Constants: ACTIVATION, 1: see lib/activation_slope.
 #import "lib/storage"
 #import "lib/loops"
@@ -24,6 +24,9 @@ struct Params {
     image: u32,   // coefficients per image, 0 if all images share them
     images: u32,  // whose dgamma and dbeta are summed
 }
+// Rows of a workgroup, which share the coefficients that an invocation loads.
+const ROWS: u32 = 16u;
+
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> dy: array<Stored>;
@@ -33,19 +36,40 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.w || id.y >= p.h) {
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(workgroup_id) group: vec3<u32>,
+) {
+    if (id.x >= p.w) {
         return;
     }
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
     let c = n * p.image + 8u * block;
-    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    let at = index(p.dx, n, block, i32(id.y), i32(id.x));
-    let slope = activation_slope(v * coefficients[c + 4u] + coefficients[c + 5u], p.alpha, p.beta);
-    let grad = vec4<f32>(dy[at]) * slope;
-    dx[at] = stored(coefficients[c] * grad + coefficients[c + 1u] * (v - coefficients[c + 2u]) + coefficients[c + 3u]);
-    if (n == 0u && id.x == 0u && id.y == 0u) {
+    let a = coefficients[c];
+    let b = coefficients[c + 1u];
+    let m = coefficients[c + 2u];
+    let d = coefficients[c + 3u];
+    let scale = coefficients[c + 4u];
+    let shift = coefficients[c + 5u];
+    let source = plane_start(p.x, n, block) + id.x;
+    let place = plane_start(p.dx, n, block) + id.x;
+    let end = min(ROWS * (group.y + 1u), p.h);
+    // Read once: some drivers would read a uniform for every pixel.
+    let source_row = p.x.row;
+    let place_row = p.dx.row;
+    let alpha = p.alpha;
+    let beta = p.beta;
+    for (var y = ROWS * group.y + local.y; y < end; y += 4u) {
+        let v = vec4<f32>(x[source + y * source_row]);
+        let at = place + y * place_row;
+        let grad = vec4<f32>(dy[at]) * activation_slope(v * scale + shift, alpha, beta);
+        dx[at] = stored(a * grad + b * (v - m) + d);
+    }
+    // A loop, since some drivers execute what a condition skips.
+    let first = select(0u, 1u, n == 0u && id.x == 0u && id.y == 0u);
+    for (var k = 0u; k < first; k++) {
         var gamma_sum = vec4<f32>(0.0);
         var beta_sum = vec4<f32>(0.0);
         let images = trip_count(p.images, group.x);

@@ -3,7 +3,7 @@
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale, shift
 //   y             [N, C, H, W]                   blocked; y = activate(x * scale + shift)
 // Bindings: 0 params, 1 x (read), 2 coefficients (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)); each invocation computes up to four vec4s of a column.
 // Constants: ACTIVATION, see lib/activation.
 #import "lib/storage"
 #import "lib/activation"
@@ -19,19 +19,38 @@ struct Params {
     alpha: f32,  // arguments of the activation
     beta: f32,
 }
+// Rows of a workgroup, which share the coefficients that an invocation loads.
+const ROWS: u32 = 16u;
+
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.w || id.y >= p.h) {
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(workgroup_id) group: vec3<u32>,
+) {
+    if (id.x >= p.w) {
         return;
     }
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
-    let at = n * p.image + 2u * block;
-    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v * coefficients[at] + coefficients[at + 1u], p.alpha, p.beta));
+    let c = n * p.image + 2u * block;
+    let scale = coefficients[c];
+    let shift = coefficients[c + 1u];
+    let source = plane_start(p.x, n, block) + id.x;
+    let place = plane_start(p.y, n, block) + id.x;
+    let end = min(ROWS * (group.y + 1u), p.h);
+    // Read once: some drivers would read a uniform for every pixel.
+    let source_row = p.x.row;
+    let place_row = p.y.row;
+    let alpha = p.alpha;
+    let beta = p.beta;
+    for (var row = ROWS * group.y + local.y; row < end; row += 4u) {
+        let v = vec4<f32>(x[source + row * source_row]);
+        y[place + row * place_row] = stored(activate(v * scale + shift, alpha, beta));
+    }
 }

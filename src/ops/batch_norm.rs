@@ -45,7 +45,7 @@ pub(super) fn lower_scale_shift(
         KernelKey::new("scale_shift").with("ACTIVATION", activation.id()),
         params,
         bindings,
-        Lowering::per_vec4(o),
+        Lowering::per_four_rows(o),
     )
 }
 

@@ -204,6 +204,11 @@ impl<'a> Lowering<'a> {
         [row / 64, len.div_ceil(row), 1]
     }
 
+    /// Workgroups of 16 x 4 invocations with up to four vec4s of a column of `shape` each, for kernels of 16 rows.
+    pub fn per_four_rows(shape: Shape) -> [usize; 3] {
+        [shape.w.div_ceil(16), shape.h.div_ceil(16), shape.n * shape.c.div_ceil(LANES)]
+    }
+
     /// Workgroups of 16 x 4 invocations with one vec4 of `shape` each.
     pub fn per_vec4(shape: Shape) -> [usize; 3] {
         [shape.w.div_ceil(16), shape.h.div_ceil(4), shape.n * shape.c.div_ceil(4)]

@@ -109,7 +109,7 @@ impl Op for BatchNorm2dGrad {
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
         let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
-        cx.dispatch(key, params, bindings, Lowering::per_vec4(s))
+        cx.dispatch(key, params, bindings, Lowering::per_four_rows(s))
     }
 }
 
