@@ -7,7 +7,7 @@
 // Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 clip (read) with CLIP, then param, m and v (read and write) from
 // FIRST on. If `apply` is 0, nothing changes.
 // Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
-// Constants: FIRST; optionally CLIP, ADAM, HAS_M, HAS_V.
+// Constants: FIRST; optionally CLIP, ADAM, HAS_M, HAS_V; FOURS if elements are vec4s, whose number is `len`.
 #import "lib/storage"
 
 struct Params {
@@ -19,18 +19,23 @@ struct Params {
     decay: f32,     // weight decay added to the gradient, times the parameter
     nesterov: u32,
 }
+#ifdef FOURS
+alias Element = vec4<f32>;
+#else
+alias Element = f32;
+#endif
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> grad: array<f32>;
+@group(0) @binding(1) var<storage, read> grad: array<Element>;
 @group(0) @binding(2) var<storage, read> hyper: array<f32>;
 #ifdef CLIP
 @group(0) @binding(3) var<storage, read> clip: array<f32>;
 #endif
-@group(0) @binding(FIRST) var<storage, read_write> param: array<f32>;
+@group(0) @binding(FIRST) var<storage, read_write> param: array<Element>;
 #ifdef HAS_M
-@group(0) @binding(FIRST + 1) var<storage, read_write> m: array<f32>;
+@group(0) @binding(FIRST + 1) var<storage, read_write> m: array<Element>;
 #endif
 #ifdef HAS_V
-@group(0) @binding(FIRST + 2) var<storage, read_write> v: array<f32>;
+@group(0) @binding(FIRST + 2) var<storage, read_write> v: array<Element>;
 #endif
 
 @compute @workgroup_size(64)

@@ -42,7 +42,8 @@ impl Op for FlipWeights {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let (s, len) = (cx.input(0), cx.output(0).len());
+        let s = cx.input(0);
+        let len = self.count * s.n;
         let params = FlipWeightsParams {
             len: len as u32,
             row: cx.linear_row(len),

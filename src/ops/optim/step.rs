@@ -169,7 +169,9 @@ impl Op for OptimiserStep {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let len = cx.output(0).len();
+        let elements = cx.output(0).len();
+        let fours = elements.is_multiple_of(4);
+        let len = if fours { elements / 4 } else { elements };
         let (first, second, eps, nesterov) = match self.kind {
             OptimiserKind::Sgd { momentum, nesterov, .. } => (momentum, 0.0, 0.0, nesterov),
             OptimiserKind::Adam { betas, eps, .. } | OptimiserKind::AdamW { betas, eps, .. } => {
@@ -191,7 +193,8 @@ impl Op for OptimiserStep {
             .flag("CLIP", self.clip)
             .flag("ADAM", moments == 2)
             .flag("HAS_M", moments > 0)
-            .flag("HAS_V", moments > 1);
+            .flag("HAS_V", moments > 1)
+            .flag("FOURS", fours);
         let mut bindings: Vec<_> = (0..self.first()).map(Operand::Input).collect();
         bindings.extend((0..=moments).map(Operand::Output));
         cx.dispatch(key, params, bindings, cx.per_element(len))
@@ -236,6 +239,8 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("sgd", sgd(0.0, false, 0.0), false, true, 70),
         case("sgd, momentum, decay", sgd(0.9, false, 1e-2), false, true, 5),
         case("sgd, nesterov, clipped", sgd(0.9, true, 0.0), true, true, 129),
+        case("sgd, in fours", sgd(0.0, false, 0.1), false, true, 72),
+        case("sgd, nesterov, clipped, in fours", sgd(0.9, true, 0.0), true, true, 132),
         case("adam", OptimiserKind::Adam { betas, eps, weight_decay: 1e-2 }, false, true, 200),
         case("adamw, clipped", OptimiserKind::AdamW { betas, eps, weight_decay: 0.1 }, true, true, 33),
         case("adam, not applied", OptimiserKind::Adam { betas, eps, weight_decay: 0.0 }, false, false, 9),
