@@ -22,7 +22,9 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     // Winograd saves 3/4 of the multiply-adds, proportional to the product of the channels; its transforms cost in
     // proportion to their sum. It upsamples in the transform, where other kernels need a pass: worth as much again.
     let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
-    let transforms = cx.target.preset().winograd / if upsamples { 2 } else { 1 };
+    let preset = cx.target.preset();
+    let training = preset.winograd_training.filter(|_| cx.training);
+    let transforms = training.unwrap_or(preset.winograd) / if upsamples { 2 } else { 1 };
     let pays = |transforms| channels * op.conv.out_channels > transforms * (channels + op.conv.out_channels);
     let winograd = pays(transforms);
     // F(2, 3) saves only 5/9, and its transforms move twice the data. It is the only Winograd form in f16.
