@@ -31,14 +31,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = lane % WIDTH;
     let base = part * WIDTH;
     let column = group.x * WIDTH + own;
+    let block = min(column, p.steps - 1u);
     let first_row = group.y * TM;
-    let vi = group.z * p.tile_blocks * p.steps * COLUMNS + min(column, p.steps - 1u) * COLUMNS;
+    let last_block = p.blocks - 1u;
+    let vi = group.z * p.tile_blocks * p.steps * COLUMNS + block * COLUMNS;
     let ui = group.z * p.tile_blocks * p.blocks * COLUMNS;
     let last = p.tiles - 1u;
+    // Read once: some drivers would read a uniform in every iteration.
+    let v_block = p.steps * COLUMNS;
+    let u_block = p.blocks * COLUMNS;
     let trips = trip_count(p.trips, group.x);
-#generate winograd_grad_gemm
+#generate weight_lanes_tiles
+    let rows = p.rows;
+    let pitch = p.steps;
+    let at = (group.z * rows + first_row) * pitch + block;
     let writes = part == 0u && column < p.steps;
-    var row = first_row;
-    var at = (group.z * p.rows + first_row) * p.steps + min(column, p.steps - 1u);
-#generate winograd_grad_gemm_results
+    let adds = trip_count(p.add, group.x);
+#generate weight_lanes_results
 }

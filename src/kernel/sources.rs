@@ -78,6 +78,7 @@ shaders! {
         "channel_sum",
         "conv_weight_grad",
         "conv_weight_grad_gemm",
+        "conv_weight_grad_lanes",
         "conv_weight_grad_plain",
         "conv_weight_grad_sum",
         "flip_weights",

@@ -10,6 +10,7 @@ mod shares;
 mod tap_sum;
 mod weight_gemm;
 mod weight_grad;
+mod weight_lanes;
 mod window;
 mod winograd;
 mod winograd_grad;
@@ -37,9 +38,10 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "weight_gemm_results" => weight_gemm::results(key),
         "weight_gemm_stores" => weight_gemm::stores(key),
         "weight_gemm_sums" => weight_gemm::sums(key),
+        "weight_lanes_pixels" => weight_lanes::pixels(key),
+        "weight_lanes_results" => weight_lanes::results(key),
+        "weight_lanes_tiles" => weight_lanes::tiles(key),
         "window" => window::body(key),
-        "winograd_grad_gemm" => winograd_grad::product(key),
-        "winograd_grad_gemm_results" => winograd_grad::results(key),
         "winograd_grad_in" => Ok(winograd_grad::input()),
         "winograd_grad_out" => Ok(winograd_grad::output()),
         "winograd_in" => winograd::input(key),

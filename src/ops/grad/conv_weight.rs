@@ -1,5 +1,6 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
+use super::conv_weight_lanes::{self, Geometry, Share};
 use super::conv_weight_winograd::Winograd;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Target, View, shader_struct};
@@ -52,7 +53,10 @@ impl ConvWeightGrad {
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
         // With fewer rows most of a GEMM tile would be padding.
-        let (partial, bands) = if broadcasts(cx.target).is_none() && g.c > MIN_ROWS {
+        let share = Share::choose(cx, g.c, c_blocks);
+        let (partial, bands) = if let Some(share) = share {
+            self.lanes(share, cx, source)?
+        } else if broadcasts(cx.target).is_none() && g.c > MIN_ROWS {
             self.products(cx, source)?
         } else {
             self.blocks(cx, source)?
@@ -115,6 +119,17 @@ impl ConvWeightGrad {
         let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];
         cx.dispatch(key, params, bindings, [groups[0], groups[1], g.n * bands])?;
         Ok((partial, g.n * bands))
+    }
+
+    /// With channels on the lanes of a subgroup. Returns the same as `blocks`.
+    fn lanes(&self, share: Share, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
+        let (g, x) = (cx.input(0), cx.input(source + 1));
+        let [top, left, ..] = self.padding;
+        let geometry =
+            Geometry { kernel: self.kernel, stride: self.stride, padding: [top, left], view: self.view(cx, source) };
+        let groups = share.columns(x.c.div_ceil(LANES)) * g.c.div_ceil(share.rows) * self.kernel[0] * self.kernel[1];
+        let bands = band_count(cx.target, groups * g.n);
+        conv_weight_lanes::lower(share, &geometry, cx, source, bands)
     }
 
     /// As a GEMM through workgroup memory, over bands of the pixels of all images. Returns the same as `blocks`.
@@ -343,12 +358,15 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("3x3 padding 1, batch", op(3, 1, 1, 1), &[s(2, 5, 9, 11), s(2, 3, 9, 11)]),
         case("3x3 padding 1, several blocks and bands", op(3, 1, 1, 1), &[s(1, 12, 37, 21), s(1, 9, 37, 21)]),
         case("3x3 valid", op(3, 1, 0, 1), &[s(2, 4, 7, 9), s(2, 6, 9, 11)]),
-        case("3x3 valid, two sources, one cropped", crop, &[s(1, 6, 6, 7), s(1, 5, 12, 14), s(1, 3, 8, 9)]),
+        case("3x3 valid, two sources, one cropped", crop.clone(), &[s(1, 6, 6, 7), s(1, 5, 12, 14), s(1, 3, 8, 9)]),
         case("3x3, three sources", op(3, 1, 1, 3), &[s(1, 4, 8, 8), s(1, 4, 8, 8), s(1, 1, 8, 8), s(1, 6, 8, 8)]),
         case("3x3, several tiles and bands, batch", op(3, 1, 1, 1), &[s(2, 70, 13, 15), s(2, 37, 13, 15)]),
         case("3x3, a tile of 32 rows, two sources", op(3, 1, 1, 2), &[s(2, 30, 9, 7), s(2, 20, 9, 7), s(2, 17, 9, 7)]),
         case("3x3, tiles of 16 rows", op(3, 1, 1, 1), &[s(2, 11, 9, 8), s(2, 70, 9, 8)]),
         case("2x2 stride 2, several tiles", op(2, 2, 0, 1), &[s(1, 40, 9, 7), s(1, 100, 18, 14)]),
+        case("3x3, several chunks of tiles on small bindings", op(3, 1, 1, 1), &[s(2, 16, 45, 43), s(2, 16, 45, 43)]),
+        case("3x3 valid, 24 and 33 channels, one cropped", crop, &[s(1, 22, 6, 7), s(1, 24, 12, 14), s(1, 33, 8, 9)]),
+        case("2x2 stride 2, 16 and 24 channels, batch", op(2, 2, 0, 1), &[s(2, 24, 9, 7), s(2, 16, 18, 14)]),
         case("1x1, one band of 17 rows", op(1, 1, 0, 1), &[s(1, 17, 3, 5), s(1, 150, 3, 5)]),
         case("1x1", op(1, 1, 0, 1), &[s(2, 2, 9, 33), s(2, 9, 9, 33)]),
         case("2x2 stride 2, of a transposed convolution", op(2, 2, 0, 1), &[s(2, 5, 5, 7), s(2, 3, 10, 14)]),

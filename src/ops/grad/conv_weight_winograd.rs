@@ -2,27 +2,22 @@
 //! multiplications. A chunk of tiles of x and g is transformed, a product per point sums over its tiles, and at the end
 //! the sums are transformed to the gradient.
 
+use super::conv_weight_lanes::{STEPS, Share};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View, shader_struct};
-use crate::ops::gemm::broadcasts;
 use crate::ops::winograd::{WinogradInParams, chunk_tiles};
 use crate::ops::{Lowering, WinogradForm};
 use crate::tensor::{LANES, Precision, Shape};
 
 /// Tiles per block, as in most forward passes, whose kernel transforms x here too.
 const COLUMNS: usize = 64;
-/// Tiles per iteration of a part of a subgroup.
-const TILES: usize = 4;
 /// Outputs of a tile along an axis.
 const OUT: usize = 4;
 
-/// How the products are divided.
+/// The gradient in Winograd's domain.
 pub(super) struct Winograd {
-    lanes: usize,
-    /// Parts of a subgroup, each with other tiles, where there are fewer channels than lanes.
-    split: usize,
-    /// Rows of a workgroup.
-    rows: usize,
+    /// How a subgroup computes the products.
+    share: Share,
     /// Views of the sources.
     views: Vec<View>,
 }
@@ -30,28 +25,20 @@ pub(super) struct Winograd {
 impl Winograd {
     /// Whether it is possible and pays off. The geometry is that of a [`ConvWeightGrad`](super::ConvWeightGrad).
     pub(super) fn choose(kernel: [usize; 2], stride: usize, cx: &Lowering, views: Vec<View>) -> Option<Self> {
-        let lanes = broadcasts(cx.target)? as usize;
         let (rows, channels) = (cx.input(0).c, cx.output(0).c);
         let pays = rows * channels > CHANNELS * (rows + channels);
         if kernel != [3; 2] || stride != 1 || cx.target.options.precision != Precision::F32 || !pays {
             return None;
         }
         let blocks: usize = (1..cx.inputs.len()).map(|i| cx.input(i).c.div_ceil(LANES)).sum();
-        let split = (lanes / blocks.next_power_of_two()).clamp(1, 4);
-        // Subgroups of 16 lanes shuffle one by one, unless the lane is a constant.
-        if lanes > 8 && split > 1 {
-            return None;
-        }
+        let share = Share::choose(cx, rows, blocks)?;
         // A chunk has no fewer tiles than a block, however small bindings are.
         let g = cx.input(0);
         let tiles = g.n * g.w.div_ceil(OUT) * g.h.div_ceil(OUT);
         let own = g.c.div_ceil(LANES);
         let chunk = chunk_tiles(cx, tiles, COLUMNS, blocks + own, POINTS);
         let vec4s = POINTS * (chunk * blocks.max(own)).max(rows * blocks);
-        if (vec4s * LANES * 4) as u64 > cx.target.caps.max_binding_bytes {
-            return None;
-        }
-        Some(Self { lanes, split, rows: if rows > 16 { 32 } else { 16 }, views })
+        ((vec4s * LANES * 4) as u64 <= cx.target.caps.max_binding_bytes).then_some(Self { share, views })
     }
 
     pub(super) fn lower(&self, padding: [usize; 4], cx: &mut Lowering) -> Result<()> {
@@ -66,28 +53,24 @@ impl Winograd {
         let v = scratch(cx, POINTS * chunk * steps);
         let u = scratch(cx, POINTS * chunk * blocks);
         let m = scratch(cx, POINTS * g.c * steps);
-        cx.reads(Operand::ScratchRead(v), g.c.div_ceil(self.rows) as f64);
-        cx.reads(Operand::ScratchRead(u), (steps * self.split).div_ceil(self.lanes) as f64);
+        let share = self.share;
+        cx.reads(Operand::ScratchRead(v), g.c.div_ceil(share.rows) as f64);
+        cx.reads(Operand::ScratchRead(u), share.columns(steps) as f64);
         for first in (0..tiles).step_by(chunk) {
             let count = chunk.min(tiles - first);
             self.transforms(cx, padding, [first, count], [v, u])?;
-            let each = TILES * self.split;
             let params = WinogradGradGemmParams {
                 tiles: count as u32,
                 tile_blocks: count.div_ceil(COLUMNS) as u32,
                 steps: steps as u32,
                 blocks: blocks as u32,
                 rows: g.c as u32,
-                trips: count.div_ceil(each) as u32,
+                trips: count.div_ceil(STEPS * share.split) as u32,
                 add: u32::from(first > 0),
             };
-            let key = KernelKey::new("winograd_grad_gemm")
-                .with("COLUMNS", COLUMNS as u32)
-                .with("SUBGROUP", self.lanes as u32)
-                .with("SPLIT", self.split as u32)
-                .with("TM", self.rows as u32);
+            let key = share.constants(KernelKey::new("winograd_grad_gemm").with("COLUMNS", COLUMNS as u32));
             let bindings = [Operand::ScratchRead(v), Operand::ScratchRead(u), Operand::ScratchWrite(m)];
-            let workgroups = [steps.div_ceil(self.lanes / self.split), g.c.div_ceil(self.rows), POINTS];
+            let workgroups = [share.columns(steps), g.c.div_ceil(share.rows), POINTS];
             cx.dispatch(key, params, bindings, workgroups)?;
         }
         let (mut first, mut first4) = (0, 0);
@@ -152,7 +135,7 @@ impl Winograd {
             cx.dispatch(key, params, bindings, [count.div_ceil(64), s.c.div_ceil(LANES), 1])?;
             block += s.c.div_ceil(LANES);
         }
-        let padded = count.next_multiple_of(TILES * self.split);
+        let padded = count.next_multiple_of(STEPS * self.share.split);
         let blocks = g.c.div_ceil(LANES);
         let params = WinogradGradInParams {
             g: cx.input_view(0),

@@ -5,6 +5,7 @@ mod activation;
 mod batch_norm;
 mod channels;
 mod conv_weight;
+mod conv_weight_lanes;
 mod conv_weight_plain;
 mod conv_weight_winograd;
 mod flip;
