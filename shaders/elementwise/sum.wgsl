@@ -2,8 +2,8 @@
 //   a, b, y  [N, C, H, W]  blocked, with BLOCKED; else [len] linear f32
 // y = a + b; without TWO, y = a; with ACCUMULATE, the sum starts with y's old value.
 // Bindings: 0 params, 1 a (read), 2 b (read) with TWO, Y y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)), up to four vec4s of a column each; linear (row / 64, ceil(len / row), 1), row a multiple of 64.
-// Constants: Y; optionally BLOCKED, TWO, ACCUMULATE.
+// Dispatch: (ceil(W / 16), ceil(H / ROWS), N * ceil(C / 4)), ROWS / 4 vec4s of a column each; linear (row / 64, ceil(len / row), 1), row a multiple of 64.
+// Constants: Y; optionally BLOCKED (then ROWS, of a workgroup, a multiple of 4), TWO, ACCUMULATE.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -63,11 +63,11 @@ fn main(
     let block = id.z % p.blocks;
     let source = plane_start(p.x, n, block) + id.x;
     let place = plane_start(p.y, n, block) + id.x;
-    let end = min(16u * (group.y + 1u), p.h);
+    let end = min(ROWS * (group.y + 1u), p.h);
     // Read once: some drivers would read a uniform for every pixel.
     let source_row = p.x.row;
     let place_row = p.y.row;
-    for (var row = 16u * group.y + local.y; row < end; row += 4u) {
+    for (var row = ROWS * group.y + local.y; row < end; row += 4u) {
         let to = place + row * place_row;
         y[to] = stored(total(source + row * source_row, to));
     }

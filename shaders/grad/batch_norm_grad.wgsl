@@ -5,8 +5,8 @@
 //   dgamma, dbeta [C]                     linear f32
 // dx = A * dy' + B * (x - mean) + D, dy' = dy times the activation's slope at x * scale + shift.
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 coefficients (read), 4 dx (write), 5 dgamma (write), 6 dbeta (write).
-// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)); each invocation computes up to four vec4s of a column.
-// Constants: ACTIVATION, 1: see lib/activation_slope.
+// Dispatch: (ceil(W / 16), ceil(H / ROWS), N * ceil(C / 4)); each invocation computes ROWS / 4 vec4s of a column.
+// Constants: ROWS, of a workgroup, a multiple of 4; ACTIVATION, 1: see lib/activation_slope.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/activation_slope"
@@ -24,9 +24,6 @@ struct Params {
     image: u32,   // coefficients per image, 0 if all images share them
     images: u32,  // whose dgamma and dbeta are summed
 }
-// Rows of a workgroup, which share the coefficients that an invocation loads.
-const ROWS: u32 = 16u;
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> dy: array<Stored>;

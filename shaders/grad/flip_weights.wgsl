@@ -2,7 +2,9 @@
 //   w  [O, I, KH, KW]      linear f32
 //   y  [COUNT, O, KH, KW]  linear f32; y[i, o, t] = w[o, first + i, KH KW - 1 - t]
 // Bindings: 0 params, 1 w (read), 2 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64, len = COUNT O; each invocation computes one filter.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element, with FILTERS one
+// filter: len = COUNT O then.
+// Constants: optionally FILTERS.
 #import "lib/storage"
 #import "lib/loops"
 
@@ -24,9 +26,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     if (at >= p.len) {
         return;
     }
+#ifdef FILTERS
     let taps = trip_count(p.taps, group.x);
     let source = (at % p.outputs * p.inputs + p.first + at / p.outputs + 1u) * taps - 1u;
     for (var t = 0u; t < taps; t++) {
         y[at * taps + t] = w[source - t];
     }
+#else
+    let t = at % p.taps;
+    let o = at / p.taps % p.outputs;
+    let i = at / (p.taps * p.outputs);
+    y[at] = w[(o * p.inputs + p.first + i) * p.taps + p.taps - 1u - t];
+#endif
 }

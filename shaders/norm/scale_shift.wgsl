@@ -3,8 +3,8 @@
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale, shift
 //   y             [N, C, H, W]                   blocked; y = activate(x * scale + shift)
 // Bindings: 0 params, 1 x (read), 2 coefficients (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 16), N * ceil(C / 4)); each invocation computes up to four vec4s of a column.
-// Constants: ACTIVATION, see lib/activation.
+// Dispatch: (ceil(W / 16), ceil(H / ROWS), N * ceil(C / 4)); each invocation computes ROWS / 4 vec4s of a column.
+// Constants: ROWS, of a workgroup, a multiple of 4; ACTIVATION, see lib/activation.
 #import "lib/storage"
 #import "lib/activation"
 #import "lib/tensor"
@@ -19,9 +19,6 @@ struct Params {
     alpha: f32,  // arguments of the activation
     beta: f32,
 }
-// Rows of a workgroup, which share the coefficients that an invocation loads.
-const ROWS: u32 = 16u;
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;

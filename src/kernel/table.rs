@@ -156,6 +156,9 @@ pub struct Preset {
     pub submission_macs: u64,
     /// Whether storing `f16` is faster, because bandwidth is scarce.
     pub gains_from_f16: bool,
+    /// Pixels of a column that an invocation computes in passes over whole maps: they share uniforms, coefficients and
+    /// indices. GPUs rather have more invocations.
+    pub column: usize,
     /// Costs that decide rewrites of resized inputs.
     pub resize: ResizeCosts,
 }
@@ -230,6 +233,7 @@ pub const fn preset(class: AdapterClass) -> Preset {
         tap_sum: [[4, 1]; 2],
         submission_macs: 100_000_000_000,
         gains_from_f16: true,
+        column: 1,
         resize: ResizeCosts::GPU,
     };
     match class {
@@ -250,6 +254,7 @@ pub const fn preset(class: AdapterClass) -> Preset {
             submission_macs: 2_000_000_000,
             // The CPU converts every value.
             gains_from_f16: false,
+            column: 4,
             resize: ResizeCosts::CPU,
             ..base
         },

@@ -41,12 +41,8 @@ pub(super) fn lower_scale_shift(
     let [alpha, beta] = activation.arguments();
     let params = ScaleShiftParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, image, alpha, beta };
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
-    cx.dispatch(
-        KernelKey::new("scale_shift").with("ACTIVATION", activation.id()),
-        params,
-        bindings,
-        Lowering::per_four_rows(o),
-    )
+    let (key, grid) = cx.per_column(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), o);
+    cx.dispatch(key, params, bindings, grid)
 }
 
 impl Op for BatchNorm2d {

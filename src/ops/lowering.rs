@@ -204,9 +204,12 @@ impl<'a> Lowering<'a> {
         [row / 64, len.div_ceil(row), 1]
     }
 
-    /// Workgroups of 16 x 4 invocations with up to four vec4s of a column of `shape` each, for kernels of 16 rows.
-    pub fn per_four_rows(shape: Shape) -> [usize; 3] {
-        [shape.w.div_ceil(16), shape.h.div_ceil(16), shape.n * shape.c.div_ceil(LANES)]
+    /// Workgroups of 16 x 4 invocations with as many vec4s of a column of `shape` as the device prefers, and `kernel` with
+    /// the rows of a workgroup.
+    pub fn per_column(&self, kernel: KernelKey, shape: Shape) -> (KernelKey, [usize; 3]) {
+        let rows = 4 * self.target.preset().column;
+        let grid = [shape.w.div_ceil(16), shape.h.div_ceil(rows), shape.n * shape.c.div_ceil(LANES)];
+        (kernel.with("ROWS", rows as u32), grid)
     }
 
     /// Workgroups of 16 x 4 invocations with one vec4 of `shape` each.

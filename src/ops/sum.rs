@@ -47,7 +47,8 @@ impl Op for Sum {
             if blocked {
                 let Size { w, h, blocks, .. } = o.into();
                 let params = SumParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks };
-                cx.dispatch(key, params, bindings, Lowering::per_four_rows(o))?;
+                let (key, grid) = cx.per_column(key, o);
+                cx.dispatch(key, params, bindings, grid)?;
             } else {
                 let params = LinearSumParams { len: o.len() as u32, row: cx.linear_row(o.len()) };
                 cx.dispatch(key, params, bindings, cx.per_element(o.len()))?;

@@ -43,7 +43,9 @@ impl Op for FlipWeights {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let len = self.count * s.n;
+        // Neighbouring invocations of a GPU should write neighbouring elements.
+        let filters = cx.target.preset().column > 1;
+        let len = if filters { self.count * s.n } else { cx.output(0).len() };
         let params = FlipWeightsParams {
             len: len as u32,
             row: cx.linear_row(len),
@@ -53,7 +55,7 @@ impl Op for FlipWeights {
             first: self.first as u32,
         };
         let bindings = [Operand::Input(0), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("flip_weights"), params, bindings, cx.per_element(len))
+        cx.dispatch(KernelKey::new("flip_weights").flag("FILTERS", filters), params, bindings, cx.per_element(len))
     }
 }
 

@@ -90,8 +90,8 @@ impl Op for InstanceNorm2dGrad {
         };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
-        let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
-        cx.dispatch(key, params, bindings, Lowering::per_four_rows(s))
+        let (key, grid) = cx.per_column(KernelKey::new("batch_norm_grad").with("ACTIVATION", id), s);
+        cx.dispatch(key, params, bindings, grid)
     }
 }
 
