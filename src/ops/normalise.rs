@@ -177,7 +177,13 @@ pub(super) fn cases() -> Vec<OpCase> {
     let plain = |name: &str, s: Shape| {
         OpCase::new(format!("instance_norm2d/{name}"), InstanceNorm2d { eps: 1e-3, affine: false }, &[s])
     };
+    // The rough mean takes some rows; a wrong one would leave deviations without digits.
+    let mut far = plain("far from zero, more rows than a rough mean takes", Shape::new(1, 5, 150, 9));
+    // Multiples of 1 / 64, which f16 holds.
+    let values = (0..5 * 150 * 9).map(|i| 8.0 + (i * 7919 % 1009 % 64) as f32 / 64.0).collect();
+    far.inputs[0].1 = InputKind::Fixed(values);
     vec![
+        far,
         instance("batch", Shape::new(2, 3, 9, 11)),
         instance("blocks, several rows per invocation", Shape::new(2, 9, 37, 53)),
         instance("large planes", Shape::new(1, 5, 120, 140)),
