@@ -21,17 +21,22 @@ fn tap(source: vec4<u32>, t: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]), source > vec4<u32>(0u));
 }
 
+// Products with the inverses: some drivers divide.
+const SIXTH: f32 = 1.0 / 6.0;
+const TWELFTH: f32 = 1.0 / 12.0;
+const TWENTY_FOURTH: f32 = 1.0 / 24.0;
+
 // Stores the transform of a row of three, as points `first` and following.
 fn put(i: u32, first: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) {
     let len = p.len;
 #ifdef F4
-    let even = (a + c) / 6.0;
-    let large = a / 24.0 + c / 6.0;
+    let even = (a + c) * SIXTH;
+    let large = a * TWENTY_FOURTH + c * SIXTH;
     u[first * len + i] = stored(a * 0.25);
-    u[(first + 1u) * len + i] = stored(-(even + b / 6.0));
-    u[(first + 2u) * len + i] = stored(b / 6.0 - even);
-    u[(first + 3u) * len + i] = stored(large + b / 12.0);
-    u[(first + 4u) * len + i] = stored(large - b / 12.0);
+    u[(first + 1u) * len + i] = stored(-(even + b * SIXTH));
+    u[(first + 2u) * len + i] = stored(b * SIXTH - even);
+    u[(first + 3u) * len + i] = stored(large + b * TWELFTH);
+    u[(first + 4u) * len + i] = stored(large - b * TWELFTH);
     u[(first + 5u) * len + i] = stored(c);
 #else
     let even = (a + c) * 0.5;
@@ -60,16 +65,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let c2 = tap(source, 8u);
 #ifdef F4
     put(i, 0u, a0 * 0.25, a1 * 0.25, a2 * 0.25);
-    let e0 = (a0 + c0) / 6.0;
-    let e1 = (a1 + c1) / 6.0;
-    let e2 = (a2 + c2) / 6.0;
-    put(i, 6u, -(e0 + b0 / 6.0), -(e1 + b1 / 6.0), -(e2 + b2 / 6.0));
-    put(i, 12u, b0 / 6.0 - e0, b1 / 6.0 - e1, b2 / 6.0 - e2);
-    let l0 = a0 / 24.0 + c0 / 6.0;
-    let l1 = a1 / 24.0 + c1 / 6.0;
-    let l2 = a2 / 24.0 + c2 / 6.0;
-    put(i, 18u, l0 + b0 / 12.0, l1 + b1 / 12.0, l2 + b2 / 12.0);
-    put(i, 24u, l0 - b0 / 12.0, l1 - b1 / 12.0, l2 - b2 / 12.0);
+    let e0 = (a0 + c0) * SIXTH;
+    let e1 = (a1 + c1) * SIXTH;
+    let e2 = (a2 + c2) * SIXTH;
+    put(i, 6u, -(e0 + b0 * SIXTH), -(e1 + b1 * SIXTH), -(e2 + b2 * SIXTH));
+    put(i, 12u, b0 * SIXTH - e0, b1 * SIXTH - e1, b2 * SIXTH - e2);
+    let l0 = a0 * TWENTY_FOURTH + c0 * SIXTH;
+    let l1 = a1 * TWENTY_FOURTH + c1 * SIXTH;
+    let l2 = a2 * TWENTY_FOURTH + c2 * SIXTH;
+    put(i, 18u, l0 + b0 * TWELFTH, l1 + b1 * TWELFTH, l2 + b2 * TWELFTH);
+    put(i, 24u, l0 - b0 * TWELFTH, l1 - b1 * TWELFTH, l2 - b2 * TWELFTH);
     put(i, 30u, c0, c1, c2);
 #else
     put(i, 0u, a0, a1, a2);

@@ -62,12 +62,12 @@ pub(super) fn output() -> String {
     t.0
 }
 
-/// `let {to}0, {to}1, {to}2` = Gt of the six values.
+/// `let {to}0, {to}1, {to}2` = Gt of the six values. Products with the inverses, since some drivers divide.
 fn gather(t: &mut Text, to: &str, v: impl Fn(u32) -> String) {
     let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(v);
-    t.line(format!("let {to}p = ({b} + {c}) / 6.0;"));
+    t.line(format!("let {to}p = ({b} + {c}) * (1.0 / 6.0);"));
     t.line(format!("let {to}q = {d} + {e};"));
-    t.line(format!("let {to}0 = 0.25 * {a} - {to}p + {to}q / 24.0;"));
-    t.line(format!("let {to}1 = ({c} - {b}) / 6.0 + ({d} - {e}) / 12.0;"));
-    t.line(format!("let {to}2 = {to}q / 6.0 - {to}p + {f};"));
+    t.line(format!("let {to}0 = 0.25 * {a} - {to}p + {to}q * (1.0 / 24.0);"));
+    t.line(format!("let {to}1 = ({c} - {b}) * (1.0 / 6.0) + ({d} - {e}) * (1.0 / 12.0);"));
+    t.line(format!("let {to}2 = {to}q * (1.0 / 6.0) - {to}p + {f};"));
 }
