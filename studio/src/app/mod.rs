@@ -187,7 +187,7 @@ impl Studio {
             queue: VecDeque::new(),
             outdated: false,
             training: Training::default(),
-            train_options: TrainOptions::default(),
+            train_options: TrainOptions::of(render.adapter.get_info().device_type),
             scores: Vec::new(),
             shown_scores: None,
             shown_instance: None,
