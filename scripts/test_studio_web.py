@@ -2,10 +2,11 @@
 """test_studio_web.py SITE PROGRAM [--pictures FOLDER] [--demo]: tests the application in a headless Chromium with WebGPU in
 software: SITE is what scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared.
 
-Segments a small image; paints; trains ten steps; downloads results and model; reloads; dies and starts again. With --demo it also
+Segments a small image, also with a checkpoint of PyTorch; paints; trains ten steps; downloads results and model; reloads; dies and starts again. With --demo it also
 segments the demo image of 512 x 512 pixels.
 """
-import argparse, base64, functools, http.server, json, os, random, shutil, subprocess, tempfile, threading, time, zipfile
+import argparse, base64, functools, http.server, io, json, os, pickle, random, shutil, struct, subprocess, sys, tempfile, threading, time
+import types, zipfile
 
 from chromium import Chromium, Failure
 
@@ -138,6 +139,54 @@ def discs(path):
         f.write(b"P5\n%d %d\n255\n" % (SIDE, SIDE) + pixels)
 
 
+def torch_checkpoint(native, path):
+    """Writes the parameters of a native model as torch.save does, without PyTorch."""
+    with open(native, "rb") as f:
+        (length,) = struct.unpack("<Q", f.read(8))
+        tensors, data = json.loads(f.read(length)), f.read()
+    types_of = {"F32": "FloatStorage", "F16": "HalfStorage"}
+    module, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    for name in types_of.values():
+        setattr(module, name, type(name, (), {"__module__": "torch", "__qualname__": name}))
+    rebuild = lambda *_: None
+    rebuild.__module__, rebuild.__name__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2", "_rebuild_tensor_v2"
+    utils._rebuild_tensor_v2 = rebuild
+    sys.modules["torch"], sys.modules["torch._utils"] = module, utils
+
+    class Storage:
+        pass
+
+    class Tensor:
+        def __reduce__(self):
+            return rebuild, (self.storage, 0, self.shape, self.strides, False, None)
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return value.of if isinstance(value, Storage) else None
+
+    state, storages = {}, []
+    for name, entry in tensors.items():
+        if name == "__metadata__":
+            continue
+        tensor, storage, (first, end) = Tensor(), Storage(), entry["data_offsets"]
+        size = 4 if entry["dtype"] == "F32" else 2
+        storage.of = ("storage", getattr(module, types_of[entry["dtype"]]), str(len(storages)), "cpu", (end - first) // size)
+        tensor.storage, tensor.shape = storage, tuple(entry["shape"])
+        strides = [1]
+        for dim in reversed(tensor.shape[1:]):
+            strides.insert(0, strides[0] * dim)
+        tensor.strides = tuple(strides[:len(tensor.shape)])
+        state[name] = tensor
+        storages.append(data[first:end])
+    text = io.BytesIO()
+    Pickler(text, protocol=2).dump({"epoch": 3, "state_dict": state})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/data.pkl", text.getvalue())
+        archive.writestr("net/version", "3\n")
+        for i, storage in enumerate(storages):
+            archive.writestr(f"net/data/{i}", storage)
+
+
 def losses(file):
     with open(file) as f:
         return [json.loads(line)["loss"] for line in f if json.loads(line)["split"] == "train"]
@@ -148,7 +197,7 @@ def equal_labels(name, image, mine, theirs, folder):
     with open(mine, "rb") as a, open(theirs, "rb") as b:
         if a.read() == b.read():
             return say(f"{name}: labels of the same bytes as the program's")
-    data = os.path.join(folder, f"compared-{name}")
+    data = tempfile.mkdtemp(dir=folder)
     for kind, file in (("images", image), ("labels", mine)):
         os.makedirs(os.path.join(data, kind))
         shutil.copy(file, os.path.join(data, kind, name + os.path.splitext(file)[1]))
@@ -169,6 +218,11 @@ def main(folder):
     for name in images:
         with open(os.path.join(native, f"{name}_objects.csv")) as f:
             count[name] = len(f.readlines()) - 1
+
+    checkpoint = os.path.join(folder, "net.pth")
+    program("convert", "nuclei", os.path.join(folder, "nuclei.safetensors"))
+    torch_checkpoint(os.path.join(folder, "nuclei.safetensors"), checkpoint)
+    program("segment", "-m", checkpoint, "--save", "labels,csv", "-o", os.path.join(folder, "by-checkpoint"), spots)
 
     url, profile = serve(), os.path.join(folder, "profile")
     downloads = os.path.join(folder, "downloads")
@@ -278,6 +332,21 @@ def main(folder):
                 if f.read() != g.read():
                     fail(f"the project's image {name} has other bytes than {file}")
         say("both images are as they were dropped")
+
+    with Chromium(profile=os.path.join(folder, "another"), downloads=downloads) as browser:
+        studio = Studio(browser, url)
+        studio.until("the built-in model is open", lambda s: s["model"] == "nuclei")
+        studio.tab.drop(400, 300, [spots])
+        studio.until("the image is open", lambda s: s["image"] == "spots")
+        studio.tab.drop(400, 300, [checkpoint])
+        studio.until("the checkpoint of PyTorch is open", lambda s: s["model"] == "/models/net.pth")
+        with open(os.path.join(folder, "by-checkpoint", "spots_objects.csv")) as f:
+            studio.segment(len(f.readlines()) - 1)
+        studio.picture("browser-checkpoint")
+        studio.key("e", "ctrl")
+        with zipfile.ZipFile(browser.downloaded(SECONDS)) as archive:
+            archive.extractall(os.path.join(folder, "by-checkpoint-here"))
+        equal_labels("spots", spots, *(os.path.join(folder, at, "spots_labels.tif") for at in ("by-checkpoint-here", "by-checkpoint")), folder)
 
     if not options.demo:
         return say("the application works in a browser")

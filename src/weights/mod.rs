@@ -11,8 +11,6 @@ mod kinds;
 mod metadata;
 mod open;
 mod planes;
-#[cfg(feature = "pytorch")]
-mod readable_zip;
 mod safetensors;
 mod scale;
 mod steps;

@@ -1,20 +1,32 @@
 //! PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`): a state dict, a training state that holds one, or a whole module,
 //! as written by `torch.save`. No Python code is run: the crate `pytorch-reader` reads tensors and plain values only.
 
+#[cfg(any(test, target_family = "wasm"))]
+mod calls;
+mod content;
+#[cfg(not(target_family = "wasm"))]
+mod disk;
+#[cfg(any(test, target_family = "wasm"))]
+mod heap;
+#[cfg(any(test, target_family = "wasm"))]
+mod memory;
+#[cfg(any(test, target_family = "wasm"))]
+mod pickle;
+#[cfg(not(target_family = "wasm"))]
+mod readable_zip;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek};
 use std::path::Path;
 
-use ::safetensors::tensor::Dtype;
-use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+use zip::ZipArchive;
+use zip::result::ZipResult;
 
 use super::checkpoint::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
-use super::readable_zip::ReadableZip;
 use super::safetensors::{shown, to_f32};
-use super::zip_file::open_zip;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
+use content::{Content, Value};
 
 /// Keys under which training programs store the state dict, in order of precedence.
 const WRAPPERS: [&str; 16] = [
@@ -40,6 +52,8 @@ const WRAPPERS: [&str; 16] = [
 const NOT_WEIGHTS: [&str; 5] = ["optim", "sched", "scaler", "amp", "ema"];
 /// Maximum depth of nested wrappers.
 const MAX_WRAPPERS: usize = 4;
+/// How zip archives begin.
+const ZIP: &[u8] = b"PK\x03\x04";
 /// Suffix of the zip entry that describes the others.
 const PICKLE: &str = "data.pkl";
 /// Maximum size of a checkpoint's description; real ones have some 200 bytes per tensor.
@@ -74,7 +88,7 @@ impl WeightFormat for TorchFormat {
 
     fn sniff(&self, head: &[u8], path: &Path) -> bool {
         let named = || has_extension(path, self.extensions());
-        if head.starts_with(b"PK\x03\x04") {
+        if head.starts_with(ZIP) {
             return named() || contains(head, PICKLE.as_bytes());
         }
         let legacy = contains(head.get(..LEGACY_WITHIN).unwrap_or(head), &LEGACY);
@@ -83,16 +97,23 @@ impl WeightFormat for TorchFormat {
             || (tar && (named() || ["sys_info", "storages", "tensors", "pickle"].iter().any(|n| tar_entry(head) == *n)))
     }
 
-    /// The reader needs a seekable file, so bytes in memory are written to a temporary one.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint> {
-        let io = |e| Error::io(path, e);
-        let mut file = tempfile::NamedTempFile::new().map_err(io)?;
-        file.write_all(bytes).and_then(|()| file.flush()).map_err(io)?;
-        read(file.path(), path, state)
+        #[cfg(target_family = "wasm")]
+        return read_memory(bytes, path, state);
+        #[cfg(not(target_family = "wasm"))]
+        {
+            use std::io::Write;
+            // The reader needs a file.
+            let io = |e| Error::io(path, e);
+            let mut file = tempfile::NamedTempFile::new().map_err(io)?;
+            file.write_all(bytes).and_then(|()| file.flush()).map_err(io)?;
+            read_disk(file.path(), path, state)
+        }
     }
 
+    #[cfg(not(target_family = "wasm"))]
     fn read_file(&self, path: &Path, state: Option<&str>) -> Option<Result<Checkpoint>> {
-        Some(read(path, path, state))
+        Some(read_disk(path, path, state))
     }
 }
 
@@ -107,19 +128,44 @@ fn tar_entry(head: &[u8]) -> &str {
 }
 
 /// Reads `file`; `name` is for errors.
-fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
+#[cfg(not(target_family = "wasm"))]
+fn read_disk(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
+    let opened = || std::fs::File::open(file);
+    let bytes = opened().and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
+    let open = || super::zip_file::open_zip_with(|| opened().map(std::io::BufReader::new));
+    let mut magic = [0; 4];
+    let archive = opened().and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *ZIP;
+    let largest_packed = if archive { check_zip(open(), name, bytes)? } else { 0 };
+    let readable = readable_zip::ReadableZip::of(file).map_err(|e| Error::io(name, e))?;
+    let content = disk::read(readable.path()).map_err(|reason| Error::file(name, reason))?;
+    checkpoint(content, bytes, largest_packed, name, state)
+}
+
+/// Reads a file in memory; `name` is for errors.
+#[cfg(any(test, target_family = "wasm"))]
+fn read_memory(bytes: &[u8], name: &Path, state: Option<&str>) -> Result<Checkpoint> {
+    let open = || super::zip_file::open_zip_with(|| Ok(std::io::Cursor::new(bytes)));
+    let length = bytes.len() as u64;
+    let largest_packed = if bytes.starts_with(ZIP) { check_zip(open(), name, length)? } else { 0 };
+    let content = memory::read(bytes).map_err(|reason| Error::file(name, reason))?;
+    checkpoint(content, length, largest_packed, name, state)
+}
+
+/// The weights of a file with so many bytes, whose largest compressed part inflates to so many.
+fn checkpoint(
+    content: Content,
+    bytes: u64,
+    largest_packed: u64,
+    name: &Path,
+    state: Option<&str>,
+) -> Result<Checkpoint> {
     let bad = |reason: String| Error::file(name, reason);
-    let bytes = File::open(file).and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
-    let largest_packed = check_zip(file, name, bytes)?;
-    let readable = ReadableZip::of(file).map_err(|e| Error::io(name, e))?;
-    let file = readable.path();
-    let value = PytorchReader::read_pickle_data(file, None).map_err(|e| bad(reason(e)))?;
-    let PickleValue::Dict(_) = value else {
-        return Err(bad(format!("holds {}, not a state dict or a module", what(&value))));
+    let Content { root: value, tensors } = content;
+    let Value::Dict(_) = value else {
+        return Err(bad(format!("holds {}, not a state dict or a module", value.what())));
     };
     let mut found = Found::default();
     found.walk("", &value);
-    let tensors = PytorchReader::new(file).map_err(|e| bad(reason(e)))?.into_tensors();
     if let Some(duplicate) = &found.duplicate {
         return Err(bad(format!("two tensors have the name `{}`", shown(duplicate))));
     }
@@ -140,27 +186,25 @@ fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let Chosen { prefix, mut ignored, notes } = found.unwrap(&value, state).map_err(bad)?;
     let mut checkpoint = Checkpoint { notes, ..Checkpoint::default() };
     let mut total = 0u64;
-    let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
-    for (key, tensor) in sorted {
+    for (key, tensor) in tensors {
         let Some(inner) = key.strip_prefix(&prefix[..]) else {
             let reason = if is_not_weights(&key) { "state of training" } else { "beside the state dict" };
             ignored.push(Ignored { key, reason: reason.into() });
             continue;
         };
         let parameter = |why: String| bad(format!("parameter `{}`: {why}", shown(&key)));
-        let counted = tensor.shape().iter().try_fold(tensor.dtype().size() as u64, |n, &d| n.checked_mul(d as u64));
         // In memory every element takes four bytes.
-        let in_memory = counted.and_then(|n| n.checked_mul(4)).map(|n| n / tensor.dtype().size() as u64);
+        let in_memory = tensor.bytes().and_then(|n| n.checked_mul(4)).map(|n| n / content::size(tensor.dtype) as u64);
         total = in_memory.and_then(|n| total.checked_add(n)).filter(|&t| t <= MAX_BYTES).ok_or_else(|| {
-            parameter(format!("with shape {:?} there are more than the {MAX_BYTES} bytes allowed", tensor.shape()))
+            parameter(format!("with shape {:?} there are more than the {MAX_BYTES} bytes allowed", tensor.shape))
         })?;
         if total > largest {
-            let shape = tensor.shape();
+            let shape = &tensor.shape;
             return Err(parameter(format!("shape {shape:?} claims far more than the {bytes} bytes that the file has")));
         }
-        let elements = tensor.read().map_err(|e| bad(format!("damaged: {e}")))?;
-        let data = to_f32(dtype(tensor.dtype()), &elements).map_err(parameter)?;
-        let data = HostTensor::new(tensor.shape(), data).map_err(|e| parameter(e.to_string()))?;
+        let elements = (tensor.read)().map_err(|e| bad(format!("damaged: {e}")))?;
+        let data = to_f32(tensor.dtype, &elements).map_err(parameter)?;
+        let data = HostTensor::new(&*tensor.shape, data).map_err(|e| parameter(e.to_string()))?;
         checkpoint.weights.insert(inner, data);
     }
     if checkpoint.weights.is_empty() {
@@ -173,15 +217,10 @@ fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// Checks a zip before inflating anything; returns the size of the largest compressed entry.
-fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
+/// Checks a zip of so many bytes before inflating anything; returns the size of the largest compressed entry.
+fn check_zip<R: Read + Seek>(zip: ZipResult<ZipArchive<R>>, name: &Path, bytes: u64) -> Result<u64> {
     let bad = |reason: String| Error::file(name, reason);
-    let opened = File::open(file).map_err(|e| Error::io(name, e))?;
-    let mut magic = [0u8; 4];
-    if std::io::Read::read_exact(&mut &opened, &mut magic).is_err() || magic != *b"PK\x03\x04" {
-        return Ok(0);
-    }
-    let mut zip = open_zip(&file.into()).map_err(|e| bad(damaged(&e)))?;
+    let mut zip = zip.map_err(|e| bad(damaged(&e)))?;
     let names: Vec<String> = (0..zip.len()).filter_map(|i| Some(zip.name_for_index(i)?.ok()?.into_owned())).collect();
     let within = |entry: &str| names.iter().any(|n| n == entry || n.ends_with(&format!("/{entry}")));
     if within("constants.pkl") {
@@ -215,16 +254,6 @@ fn damaged(e: &dyn std::fmt::Display) -> String {
     format!("the zip archive is damaged or cut off: {e}")
 }
 
-/// The first line of the reader's error.
-fn reason(e: PytorchError) -> String {
-    match e {
-        PytorchError::Zip(e) => damaged(&e),
-        PytorchError::Io(e) => format!("damaged or cut off: {e}"),
-        PytorchError::Pickle(e) => format!("cannot be read: {e}"),
-        e => e.to_string(),
-    }
-}
-
 /// The content of a file, by dotted names.
 #[derive(Default)]
 struct Found {
@@ -235,40 +264,40 @@ struct Found {
 }
 
 impl Found {
-    fn walk(&mut self, path: &str, value: &PickleValue) {
+    fn walk(&mut self, path: &str, value: &Value) {
         match value {
-            PickleValue::Dict(entries) => {
+            Value::Dict(entries) => {
                 for (key, value) in entries {
                     let key = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     self.walk(&key, value);
                 }
             }
-            v if is_tensor(v) => {
+            Value::Tensor => {
                 if !self.tensors.insert(path.to_string()) {
                     self.duplicate = Some(path.to_string());
                 }
             }
             other => {
-                self.others.insert(path.to_string(), what(other));
+                self.others.insert(path.to_string(), other.what());
             }
         }
     }
 
     /// Finds the network's state dict, inside the table called `state` if requested.
-    fn unwrap(&self, value: &PickleValue, state: Option<&str>) -> Result<Chosen, String> {
+    fn unwrap(&self, value: &Value, state: Option<&str>) -> Result<Chosen, String> {
         let (mut prefix, mut at) = (String::new(), value);
         let (mut ignored, mut notes) = (Vec::new(), Vec::new());
-        let table = state.and_then(|s| s.split('.').try_fold(value, inside)).filter(|v| holds_tensors(v));
+        let table = state.and_then(|s| s.split('.').try_fold(value, inside)).filter(|v| v.holds_tensors());
         if let Some((table, state)) = table.zip(state) {
             (prefix, at) = (format!("{state}."), table);
         }
         for _ in 0..MAX_WRAPPERS {
-            let PickleValue::Dict(entries) = at else { break };
+            let Value::Dict(entries) = at else { break };
             // Tensors right here: this is the state dict.
-            if entries.values().any(is_tensor) {
+            if entries.values().any(Value::is_tensor) {
                 break;
             }
-            let holds = |key: &&str| entries.get(*key).is_some_and(holds_tensors);
+            let holds = |key: &&str| entries.get(*key).is_some_and(Value::holds_tensors);
             let mut wrappers = WRAPPERS.iter().copied().filter(holds);
             let Some(wrapper) = wrappers.next() else { break };
             for other in wrappers {
@@ -296,9 +325,9 @@ impl Found {
     }
 
     /// Names of the tables at the top that hold tensors.
-    fn states(&self, value: &PickleValue) -> Vec<String> {
-        let PickleValue::Dict(entries) = value else { return vec![] };
-        let tables = entries.iter().filter(|(_, v)| matches!(v, PickleValue::Dict(_)) && holds_tensors(v));
+    fn states(&self, value: &Value) -> Vec<String> {
+        let Value::Dict(entries) = value else { return vec![] };
+        let tables = entries.iter().filter(|(_, v)| matches!(v, Value::Dict(_)) && v.holds_tensors());
         let mut names: Vec<_> = tables.map(|(key, _)| format!("`{}`", shown(key))).collect();
         names.sort();
         names
@@ -315,9 +344,9 @@ struct Chosen {
 }
 
 /// An entry of a table.
-fn inside<'a>(value: &'a PickleValue, key: &str) -> Option<&'a PickleValue> {
+fn inside<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     match value {
-        PickleValue::Dict(entries) => entries.get(key),
+        Value::Dict(entries) => entries.get(key),
         _ => None,
     }
 }
@@ -327,51 +356,5 @@ fn is_not_weights(key: &str) -> bool {
     NOT_WEIGHTS.iter().any(|n| first.contains(n))
 }
 
-fn is_tensor(v: &PickleValue) -> bool {
-    matches!(v, PickleValue::Unsupported(kind) if kind == "torch.Tensor")
-}
-
-fn holds_tensors(v: &PickleValue) -> bool {
-    match v {
-        PickleValue::Dict(entries) => entries.values().any(holds_tensors),
-        v => is_tensor(v),
-    }
-}
-
-/// The type of a value, for messages.
-fn what(v: &PickleValue) -> String {
-    match v {
-        PickleValue::None => "None".into(),
-        PickleValue::Bool(b) => format!("the boolean {b}"),
-        PickleValue::Int(i) => format!("the number {i}"),
-        PickleValue::Float(f) => format!("the number {f}"),
-        PickleValue::String(s) => format!("the string \"{}\"", shown(s)),
-        PickleValue::List(l) => format!("a list of {}", l.len()),
-        PickleValue::Dict(d) => format!("a dict of {}", d.len()),
-        PickleValue::Bytes(b) => format!("{} bytes", b.len()),
-        PickleValue::Unsupported(kind) if kind == "torch.Tensor" => "a tensor".into(),
-        PickleValue::Unsupported(kind) => format!("a `{}`", shown(kind)),
-    }
-}
-
-fn dtype(d: DType) -> Dtype {
-    match d {
-        DType::F64 => Dtype::F64,
-        DType::F32 => Dtype::F32,
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::I64 => Dtype::I64,
-        DType::I32 => Dtype::I32,
-        DType::I16 => Dtype::I16,
-        DType::I8 => Dtype::I8,
-        DType::U64 => Dtype::U64,
-        DType::U32 => Dtype::U32,
-        DType::U16 => Dtype::U16,
-        DType::U8 => Dtype::U8,
-        DType::Bool => Dtype::BOOL,
-    }
-}
-
 #[cfg(test)]
-#[path = "torch_tests.rs"]
 mod tests;

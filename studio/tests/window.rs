@@ -1,5 +1,6 @@
 //! The whole application on a device without a window: open, segment, correct, train, export. What it finds must be what the
-//! library finds, and `unet segment` where UNET_PROGRAM names it. STUDIO_PICTURES is a folder for pictures of the window.
+//! library finds, and `unet segment` where UNET_PROGRAM names it. STUDIO_PICTURES is a folder for pictures of the window;
+//! `window/pictures.rs` compares those of the manual.
 
 #[path = "window/app.rs"]
 mod app;
@@ -11,8 +12,12 @@ mod classes;
 mod frames;
 #[path = "window/look.rs"]
 mod look;
+#[path = "window/minutes.rs"]
+mod minutes;
+#[path = "window/pictures.rs"]
+mod pictures;
 
-use app::{IMAGE, drag, image, picture, press, studio, until};
+use app::{IMAGE, drag, image, picture, press, quiet, studio, until};
 use eframe::egui::{Key, Modifiers, Pos2, vec2};
 use egui_kittest::kittest::Queryable;
 use unet_wgpu::low_level::infer::{InstanceSettings, read_image};
@@ -55,6 +60,7 @@ fn from_an_image_to_a_model() {
     assert_eq!(accepted.labelled, count);
     press(&mut harness, Modifiers::NONE, Key::B);
     press(&mut harness, Modifiers::NONE, Key::N);
+    quiet(&mut harness);
     let canvas = harness.state().canvas_rect().unwrap();
     let stroke: Vec<Pos2> = (0..12).map(|i| canvas.left_top() + vec2(60.0 + 3.0 * i as f32, 60.0)).collect();
     drag(&mut harness, &stroke);

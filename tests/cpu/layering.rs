@@ -74,7 +74,7 @@ const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device
 
 /// Modules that may ask the system for files; all others use `io::fs`, which has files in a browser too. The reader of PyTorch's files
 /// takes a path of the disk.
-const DISK: &[&str] = &["io/fs", "cli", "main", "testing/device", "weights/torch", "weights/readable_zip"];
+const DISK: &[&str] = &["io/fs", "cli", "main", "testing/device", "weights/torch"];
 
 /// Names in front of `.is_file()` and `.is_dir()` that are no paths.
 const KINDS: &[&str] = &["metadata", "kind"];

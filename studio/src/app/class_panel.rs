@@ -1,6 +1,6 @@
 //! The classes of the project: names and colours, and the class of new instances.
 
-use super::Studio;
+use super::{Studio, class_removal};
 use crate::project::{Class, Settings};
 use eframe::egui::{self, Ui};
 
@@ -72,13 +72,14 @@ pub(super) fn show(studio: &mut Studio, ui: &mut Ui) {
     if studio.class_draft.is_some() && at_rest {
         studio.keep_classes();
     }
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let room = studio.project_classes().len() < usize::from(u8::MAX);
         let add = ui.add_enabled(room, egui::Button::new("Add a class"));
         if add.on_hover_text("Instances of several classes: training learns to tell them apart").clicked() {
             studio.add_class();
         }
         let several = studio.project_classes().len() > 1;
+        ui.add_enabled_ui(several, |ui| class_removal::menu(studio, ui));
         ui.add_enabled(several, egui::Checkbox::new(&mut studio.by_class, "Colour by class")).on_hover_text("(K)");
     });
     of_new_instances(studio, ui);

@@ -27,6 +27,7 @@ impl Studio {
         let (name, trouble) = (doc.name.clone(), doc.editor.trouble());
         trouble.into_iter().for_each(|trouble| self.complain(trouble));
         self.take_classes();
+        self.forget_redo_of_class();
         if self.state(&name).is_some_and(|state| matches!(state, State::Unlabelled | State::Predicted)) {
             self.set_state(&name, State::Labelled);
         }
@@ -88,19 +89,26 @@ impl Studio {
     }
 
     pub(super) fn undo_name(&self) -> Option<&'static str> {
-        self.document.as_ref()?.editor.editor().can_undo()
+        let of_image = self.document.as_ref().and_then(|doc| doc.editor.editor().can_undo());
+        of_image.or_else(|| self.undo_of_class())
     }
 
     pub(super) fn redo_name(&self) -> Option<&'static str> {
-        self.document.as_ref()?.editor.editor().can_redo()
+        self.redo_of_class().or_else(|| self.document.as_ref()?.editor.editor().can_redo())
     }
 
     pub(super) fn undo(&mut self) {
-        self.turn_back(false);
+        match self.document.as_ref().and_then(|doc| doc.editor.editor().can_undo()) {
+            Some(_) => self.turn_back(false),
+            None => self.recall_class(),
+        }
     }
 
     pub(super) fn redo(&mut self) {
-        self.turn_back(true);
+        match self.redo_of_class() {
+            Some(_) => self.remove_class_again(),
+            None => self.turn_back(true),
+        }
     }
 
     fn turn_back(&mut self, forward: bool) {

@@ -54,7 +54,7 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
             ui.label(format!("No. {id}: {} px{name}", instance.area));
         });
     }
-    let mut edit = None;
+    let (mut edit, mut chosen_class) = (None, None);
     ui.horizontal_wrapped(|ui| {
         if ui.button("New").on_hover_text("The next stroke is a new instance (N)").clicked() {
             studio.choose_none();
@@ -85,7 +85,7 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
             ui.menu_button("Class", |ui| {
                 for (class, name) in classes.iter().enumerate().skip(1).take(255) {
                     if ui.button(name).clicked() {
-                        edit = one.map(|id| Edit::SetClass { id, class: class as u8 });
+                        chosen_class = Some(class as u8);
                         ui.close();
                     }
                 }
@@ -94,6 +94,9 @@ fn chosen(studio: &mut Studio, ui: &mut Ui) {
     });
     if let Some(edit) = edit {
         studio.edit(edit);
+    }
+    if let Some(class) = chosen_class {
+        selected.into_iter().for_each(|id| studio.edit(Edit::SetClass { id, class }));
     }
 }
 

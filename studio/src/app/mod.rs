@@ -3,6 +3,7 @@
 mod channels;
 mod class_colours;
 mod class_panel;
+mod class_removal;
 mod document;
 mod events;
 mod gallery;
@@ -24,6 +25,7 @@ use crate::engine::{Engine, ModelCard, Scores, SegmentJob};
 use crate::platform::Choices;
 use crate::project::{Class, Project};
 use channels::ChannelView;
+use class_removal::RemovedClass;
 use document::Document;
 use eframe::egui::{self, Ui};
 use eframe::egui_wgpu::RenderState;
@@ -98,6 +100,8 @@ pub struct Studio {
     by_class: bool,
     /// The project's classes while they are being edited.
     class_draft: Option<Vec<Class>>,
+    /// The class that was removed last, or is to be removed again.
+    removed_class: Option<RemovedClass>,
     channel_view: ChannelView,
     /// The class that the live view shows; none for all of a model with several.
     live_class: Option<usize>,
@@ -167,6 +171,7 @@ impl Studio {
             style: LabelStyle::default(),
             by_class: true,
             class_draft: None,
+            removed_class: None,
             channel_view: ChannelView::default(),
             live_class: None,
             live_colours: Arc::default(),
@@ -182,7 +187,7 @@ impl Studio {
             queue: VecDeque::new(),
             outdated: false,
             training: Training::default(),
-            train_options: TrainOptions::default(),
+            train_options: TrainOptions::of(render.adapter.get_info().device_type),
             scores: Vec::new(),
             shown_scores: None,
             shown_instance: None,

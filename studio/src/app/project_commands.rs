@@ -30,7 +30,7 @@ impl Studio {
         self.save_all();
         self.keep_classes();
         // A project is open once only, and this may be the same one.
-        (self.document, self.project) = (None, None);
+        (self.document, self.project, self.removed_class) = (None, None, None);
         match Project::open(folder) {
             Ok(project) => {
                 project.notes().iter().for_each(|note| self.say(note.clone()));
@@ -168,7 +168,7 @@ impl Studio {
         let Some(name) = self.images().into_iter().find(|i| i.path == file.path).map(|i| i.name) else { return };
         self.save_all();
         // The same image may be open already.
-        self.document = None;
+        (self.document, self.removed_class) = (None, None);
         let Some(project) = &self.project else { return };
         let size = [file.image.width() as u32, file.image.height() as u32];
         match project.open_labels(&name, size) {

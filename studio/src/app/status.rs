@@ -2,7 +2,7 @@
 
 use super::Studio;
 use crate::canvas::{Area, View};
-use crate::engine::Segmented;
+use crate::engine::{Scores, Segmented};
 use eframe::egui::{Pos2, Rect};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -60,6 +60,11 @@ impl Studio {
     /// What the model has found in the image at hand.
     pub fn prediction(&self) -> Option<&Segmented> {
         Some(&*self.document.as_ref()?.prediction.as_ref()?.result)
+    }
+
+    /// Scores of models on the labels.
+    pub fn scores(&self) -> &[Scores] {
+        &self.scores
     }
 
     /// Where the image is in the window.

@@ -4,6 +4,7 @@ use super::Studio;
 use super::segment_panel::short;
 use crate::engine::SelectedChannels;
 use eframe::egui::{self, RichText, Ui};
+use eframe::wgpu;
 use egui_plot::{Legend, Line, Plot, PlotPoints};
 use web_time::Instant;
 
@@ -56,9 +57,10 @@ pub(super) struct TrainOptions {
     pub(super) batch: usize,
 }
 
-impl Default for TrainOptions {
-    fn default() -> Self {
-        Self { steps: 200, lr: 5e-4, batch: 8 }
+impl TrainOptions {
+    /// Without a GPU few crops, so that minutes bring more than a handful of steps.
+    pub(super) fn of(device: wgpu::DeviceType) -> Self {
+        Self { steps: 200, lr: 5e-4, batch: if device == wgpu::DeviceType::Cpu { 2 } else { 8 } }
     }
 }
 

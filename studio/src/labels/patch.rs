@@ -1,11 +1,13 @@
 //! Pixels of tiles as data, for steps that a journal cannot repeat.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::edit::{Change, EditError};
 use super::recorder::{Recorder, Step};
 use super::rle::Rle;
-use super::table::Labels;
+use super::table::{DEFAULT_CLASS, Labels};
 use super::{Rect, TILE};
 
 /// The state of some tiles: what undoing a step that a journal does not hold has led to.
@@ -33,6 +35,16 @@ impl Patch {
         let tiles = step.tiles.iter().map(tile).collect();
         let classes = labels.classes.iter().map(|(&id, &class)| (id, class)).collect();
         Self { tiles, classes, next: labels.next }
+    }
+
+    /// No pixel, but all instances in their classes: what labels are told when classes get other numbers. `class` gives the new class
+    /// of one.
+    pub(crate) fn of_classes(labels: &Labels, class: impl Fn(u8) -> u8) -> Self {
+        let mut classes: BTreeMap<u32, u8> = labels.instances().iter().map(|i| (i.id, i.class)).collect();
+        // Also of those that an undo may bring back.
+        classes.extend(labels.class_table());
+        let classes = classes.into_iter().map(|(id, old)| (id, class(old))).filter(|c| c.1 != DEFAULT_CLASS).collect();
+        Self { tiles: Vec::new(), classes, next: labels.next }
     }
 
     /// Gives the labels this state.

@@ -120,8 +120,8 @@ pub fn hand_out(folder: &Path, files: &[PathBuf]) -> std::result::Result<String,
         [file] => {
             // A model of a training is called after its folder.
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let name =
-                if name == "best.safetensors" { archive.replace(".zip", ".safetensors") } else { name.into_owned() };
+            let of_training = ["best.safetensors", "last.safetensors"].contains(&&*name);
+            let name = if of_training { archive.replace(".zip", ".safetensors") } else { name.into_owned() };
             (Some(name.clone()), format!("downloaded {name}"))
         }
         _ => (None, format!("downloaded {} files in {archive}", files.len())),

@@ -7,6 +7,7 @@
 //!   masks/NAME.tif       a class id per pixel, -1 unlabelled; only with several classes of instances
 //!   studio.json          classes, the state of every image, the base model
 //!   journal/NAME.jsonl   edits since labels/NAME.tif was written
+//!   classes.json         classes that are being renumbered, until all images have them
 //!   imported/            ground truth of other programs that the studio has replaced by its own files
 //!   training/            hard links for a training: the labelled images, those held out in a data set of their own
 //! ```
@@ -24,10 +25,12 @@
 //! | `open_labels` | labels of an image under edit, with their journal |
 //! | `save` | writes labels and restarts the journal, on any thread |
 //! | `training` | the labelled images as data sets |
+//! | `classes` | removes a class, in all images or in none |
 //!
 //! Edits reach the journal as soon as they are finished, by a plain write: the death of the process loses nothing but the
 //! stroke under way. Labels, masks and settings are written atomically and synced.
 
+mod classes;
 mod images;
 mod journal;
 mod journal_file;
@@ -48,6 +51,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
+pub use classes::Recall;
 pub use images::Added;
 pub use open_labels::OpenLabels;
 pub use save::SaveJob;
@@ -159,6 +163,7 @@ impl Project {
             project.settings.classes[0].name = "class 1".into();
         }
         project.save_settings()?;
+        project.finish_classes()?;
         Ok(project)
     }
 

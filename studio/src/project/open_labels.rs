@@ -14,7 +14,7 @@ use super::label_files::{self, free_path};
 use super::masks;
 use super::replay::{Replay, Useless, replay};
 use super::save::{SaveJob, lock, replace};
-use crate::labels::{Change, Edit, EditError, Editor, Labels};
+use crate::labels::{Change, Edit, EditError, Editor, Labels, Patch};
 
 /// Where the labels of an image are.
 enum Found {
@@ -186,6 +186,24 @@ impl OpenLabels {
         let patch = if self.replayable[1] > 0 { None } else { self.editor.redone_patch() };
         self.note(&patch.map_or(Entry::Redo, Entry::Patch));
         Some(change)
+    }
+
+    /// Puts the labels into a state, before which there is no history, and returns them with the history that they had.
+    pub(super) fn restore(&mut self, patch: &Patch) -> std::result::Result<Editor, EditError> {
+        if self.editor.stroke_under_way() {
+            return Err(EditError::StrokeUnderWay);
+        }
+        let before = self.editor.clone();
+        self.editor.restore(patch)?;
+        self.note(&Entry::Patch(patch.clone()));
+        Ok(before)
+    }
+
+    /// Gives the labels the history that they had when they were as they are.
+    pub(super) fn recall(&mut self, editor: Editor) {
+        if editor.labels() == self.editor.labels() {
+            self.editor = editor;
+        }
     }
 
     /// Adds an entry to the journal, and follows what its replay could undo then.

@@ -6,21 +6,21 @@ use unet_wgpu::low_level::train::{Dataset, GroundTruth, GroundTruthKind};
 use super::*;
 use crate::labels::{BACKGROUND, Edit, Over};
 
-const SIZE: [u32; 2] = [40, 30];
+pub(super) const SIZE: [u32; 2] = [40, 30];
 
 /// A grey image.
-fn write_image(path: &Path, grey: u8) {
+pub(super) fn write_image(path: &Path, grey: u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, [b"P5 40 30 255\n".as_slice(), &[grey; 40 * 30]].concat()).unwrap();
 }
 
-fn rectangle(x: f32, y: f32, value: u32, class: u8) -> Edit {
+pub(super) fn rectangle(x: f32, y: f32, value: u32, class: u8) -> Edit {
     let points = vec![[x, y], [x + 5.0, y], [x + 5.0, y + 4.0], [x, y + 4.0]];
     Edit::Polygon { points, value, over: Over::Everything, class: Some(class) }
 }
 
 /// Labels two cells in the left half; the right half stays unlabelled.
-fn label(project: &Project, name: &str) {
+pub(super) fn label(project: &Project, name: &str) {
     let mut open = project.open_labels(name, SIZE).unwrap();
     let left = vec![[0.0, 0.0], [20.0, 0.0], [20.0, 30.0], [0.0, 30.0]];
     let background = Edit::Polygon { points: left, value: BACKGROUND, over: Over::Everything, class: None };
@@ -138,7 +138,7 @@ fn the_folder_is_a_data_set() {
 }
 
 /// A mask of another program: a class per pixel, by column and row.
-fn write_mask(path: &Path, class: impl Fn(u32, u32) -> u8) {
+pub(super) fn write_mask(path: &Path, class: impl Fn(u32, u32) -> u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let pixels: Vec<u8> = (0..SIZE[0] * SIZE[1]).map(|i| class(i % SIZE[0], i / SIZE[0])).collect();
     fs::write(path, [b"P5 40 30 255\n".as_slice(), &pixels].concat()).unwrap();

@@ -65,7 +65,7 @@ impl Project {
     }
 
     /// Saves edits that only the journal holds.
-    fn save_journal(&self, name: &str) -> Result<()> {
+    pub(super) fn save_journal(&self, name: &str) -> Result<()> {
         let path = self.shared.journal(name);
         let Ok(bytes) = fs::read(&path) else { return Ok(()) };
         let (entries, _) = parse(&bytes);
@@ -81,7 +81,7 @@ impl Project {
     }
 
     /// Saves the instances of an image that has only a mask.
-    fn save_regions(&self, name: &str) -> Result<()> {
+    pub(super) fn save_regions(&self, name: &str) -> Result<()> {
         let Some(mask) = masks::find(&self.shared, name).filter(|_| label_files::find(&self.shared, name).is_none())
         else {
             return Ok(());
@@ -93,7 +93,7 @@ impl Project {
     }
 
     /// Opens labels whose size their file tells.
-    fn reopen(&self, name: &str, labels: &Path) -> Result<OpenLabels> {
+    pub(super) fn reopen(&self, name: &str, labels: &Path) -> Result<OpenLabels> {
         let map = LabelMap::open_with(labels, &label_files::options())?;
         let size = [map.width(), map.height()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         OpenLabels::open(&Arc::clone(&self.shared), name, size)

@@ -181,12 +181,8 @@ fn a_split_shows_each_side_its_labels() {
     assert_eq!(harness.state().last.as_ref().unwrap().labels, [None, None]);
 }
 
-#[test]
-fn live_output_follows_its_threshold() {
-    if !device() {
-        return;
-    }
-    let mut harness = open(black([64, 64]), [400.0, 300.0], 1.0);
+/// Live output of 32 x 16 texels.
+fn live_texture(harness: &Harness<App>, format: wgpu::TextureFormat, bytes: &[u8]) -> wgpu::Texture {
     let state = &harness.state().render_state;
     let texture = state.device.create_texture(&wgpu::TextureDescriptor {
         label: None,
@@ -194,14 +190,24 @@ fn live_output_follows_its_threshold() {
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::R32Float,
+        format,
         usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
         view_formats: &[],
     });
-    let values: Vec<f32> = (0..32 * 16).map(|i| (i % 32) as f32 / 32.0).collect();
-    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(128), rows_per_image: None };
-    let bytes: &[u8] = bytemuck::cast_slice(&values);
+    let row = Some(bytes.len() as u32 / 16);
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: row, rows_per_image: None };
     state.queue.write_texture(texture.as_image_copy(), bytes, layout, texture.size());
+    texture
+}
+
+#[test]
+fn live_output_follows_its_threshold() {
+    if !device() {
+        return;
+    }
+    let mut harness = open(black([64, 64]), [400.0, 300.0], 1.0);
+    let values: Vec<f32> = (0..32 * 16).map(|i| (i % 32) as f32 / 32.0).collect();
+    let texture = live_texture(&harness, wgpu::TextureFormat::R32Float, bytemuck::cast_slice(&values));
     let colour = Color32::from_rgb(0, 200, 100);
     let look = LiveLook::Threshold { least: 0.5, colour };
     let live = Live { texture, at: [10, 20], size: [32, 16], look, opacity: 0.4 };
@@ -225,21 +231,9 @@ fn live_classes_have_their_colours() {
         return;
     }
     let mut harness = open(black([64, 64]), [400.0, 300.0], 1.0);
-    let state = &harness.state().render_state;
-    let texture = state.device.create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d { width: 32, height: 16, depth_or_array_layers: 1 },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::R8Uint,
-        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-        view_formats: &[],
-    });
     // Background, two classes, and one that the table does not have.
     let classes: Vec<u8> = (0..32 * 16).map(|i| (i % 32 / 8) as u8).collect();
-    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(32), rows_per_image: None };
-    state.queue.write_texture(texture.as_image_copy(), &classes, layout, texture.size());
+    let texture = live_texture(&harness, wgpu::TextureFormat::R8Uint, &classes);
     let (green, orange) = (Color32::from_rgb(0, 200, 100), Color32::from_rgb(230, 160, 0));
     let table = |two: Color32| LiveLook::Classes([Color32::TRANSPARENT, green, two].into());
     let live = Live { texture, at: [10, 20], size: [32, 16], look: table(orange), opacity: 0.4 };

@@ -1,8 +1,10 @@
 //! The application on a device without a window, driven by mouse and keys.
 
+use super::pictures;
 use eframe::egui::{self, Key, Modifiers, PointerButton, Pos2, Vec2, vec2};
 use eframe::egui_wgpu::WgpuSetup;
 use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,11 +63,32 @@ pub fn press(harness: &mut Harness<'_, Studio>, modifiers: Modifiers, key: Key) 
     harness.step();
 }
 
+/// A picture into the folder STUDIO_PICTURES. One of the manual is compared with it.
 pub fn picture(harness: &mut Harness<'_, Studio>, name: &str) {
-    if let Some(folder) = std::env::var_os("STUDIO_PICTURES") {
-        // Textures arrive over some frames.
-        (0..20).for_each(|_| harness.step());
-        harness.render().unwrap().save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
+    let folder = std::env::var_os("STUDIO_PICTURES").map(PathBuf::from);
+    if folder.is_none() && !pictures::is_of_manual(name) {
+        return;
+    }
+    if pictures::is_of_manual(name) {
+        quiet(harness);
+    }
+    let own = tempfile::tempdir().unwrap();
+    let path = folder.unwrap_or_else(|| own.path().into()).join(format!("{name}.png"));
+    // Textures arrive over some frames.
+    (0..20).for_each(|_| harness.step());
+    harness.render().unwrap().save(&path).unwrap();
+    pictures::compare(name, &path);
+}
+
+/// Closes messages: how long they are shown is a matter of frames, and they take room.
+pub fn quiet(harness: &mut Harness<'_, Studio>) {
+    let close = |harness: &Harness<'_, Studio>| {
+        let first = harness.query_all_by_label("x").next();
+        first.map(|button| button.click()).is_some()
+    };
+    while close(harness) {
+        harness.step();
+        harness.step();
     }
 }
 

@@ -94,6 +94,42 @@ fn a_data_set_brings_its_classes_in_their_colours() {
 }
 
 #[test]
+fn a_class_is_removed_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mask: Vec<u8> = (0..SIDE * SIDE).map(class).collect();
+    for name in ["a", "b"] {
+        write_pnm(&dir.path().join(format!("images/{name}.pgm")), [SIDE; 2], &[0; SIDE * SIDE]);
+        write_pnm(&dir.path().join(format!("masks/{name}.pgm")), [SIDE; 2], &mask);
+    }
+    let mut harness = studio(dir.path());
+    until(&mut harness, "opening", |s| s.status().image.is_some() && s.status().model.is_some());
+    press(&mut harness, Modifiers::NONE, Key::B);
+    harness.run_steps(3);
+    for name in ["Remove a class", "Remove class 2", "its instances become class 1"] {
+        harness.get_by_label(name).click();
+        harness.run_steps(3);
+        if name == "Remove class 2" {
+            picture(&mut harness, "remove_class");
+        }
+    }
+    let status = harness.state().status();
+    assert_eq!((status.classes, status.labelled, status.failures), (1, 3, 0), "{status:?}");
+    assert_eq!(harness.state().class_list(), [("class 1".to_string(), class_colour(1))]);
+    // Both images, the open one and the other, are of one class.
+    let masks = || ["a", "b"].map(|name| dir.path().join(format!("masks/{name}.tif")));
+    assert!(masks().iter().all(|mask| !mask.exists()) && dir.path().join("labels/b.tif").is_file());
+    let [corner, other] = [[16, 16], [80, 16]].map(|[x, y]| y * SIDE + x);
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    assert_eq!(harness.state().class_list().len(), 2, "{:?}", harness.state().status());
+    for file in masks() {
+        let mask = unet_wgpu::low_level::infer::LabelMap::open(&file).unwrap();
+        assert_eq!([corner, other].map(|i| mask.labels()[i]), [1, 2], "{}", file.display());
+    }
+    press(&mut harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!((harness.state().status().classes, harness.state().status().failures), (1, 0));
+}
+
+#[test]
 fn the_live_view_shows_every_class_or_a_chosen_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("three.safetensors");

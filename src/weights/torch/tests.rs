@@ -1,4 +1,4 @@
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
 use super::*;
@@ -6,6 +6,19 @@ use crate::weights::{load, load_bytes};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/torch").join(name)
+}
+
+/// Both readers, that of files and that of bytes in memory, which agree. Errors are those of the latter, and of the former where it
+/// has other words.
+fn both(bytes: &[u8], name: &str) -> std::result::Result<Checkpoint, [String; 2]> {
+    match (load_bytes(bytes, name), read_memory(bytes, Path::new(name), None)) {
+        (Ok(disk), Ok(memory)) => {
+            assert_eq!(format!("{disk:?}"), format!("{memory:?}"), "{name}");
+            Ok(memory)
+        }
+        (Err(disk), Err(memory)) => Err([memory.to_string(), disk.to_string()]),
+        (disk, memory) => panic!("{name}: {:?}, but in memory {:?}", disk.err(), memory.err()),
+    }
 }
 
 /// Tensor values of `scripts/make_torch_fixtures.py`.
@@ -98,7 +111,13 @@ fn whole_modules_and_values_beside_tensors() {
 #[test]
 fn files_in_memory_are_read_too() {
     let bytes = std::fs::read(fixture("types.pth")).unwrap();
-    assert_eq!(load_bytes(&bytes, "m.pth").unwrap(), load(fixture("types.pth")).unwrap());
+    for name in ["beside.pth", "legacy.pt", "module.pth", "training.ckpt", "types.pth"] {
+        let read = both(&std::fs::read(fixture(name)).unwrap(), name).unwrap();
+        assert_eq!(read, load(fixture(name)).unwrap());
+        assert!(read.weights.len() >= 6, "{name}");
+    }
+    let e = both(&std::fs::read(fixture("config.pt")).unwrap(), "config.pt").unwrap_err();
+    assert!(e.iter().all(|e| e == "config.pt: holds no tensors; it holds `layers`, `lr`"), "{e:?}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.pth.gz");
     std::fs::write(&path, super::super::gzip::deflate(&bytes, &path).unwrap()).unwrap();
@@ -110,14 +129,15 @@ fn damaged_files_are_errors() {
     for name in ["types.pth", "legacy.pt", "training.ckpt", "module.pth"] {
         let bytes = std::fs::read(fixture(name)).unwrap();
         for cut in (4..bytes.len() - 1).step_by(37) {
-            let e = load_bytes(&bytes[..cut], name).unwrap_err().to_string();
-            assert!(e.starts_with(name) && !e.contains("/tmp"), "cut at {cut}: {e}");
+            let e = both(&bytes[..cut], name).unwrap_err();
+            assert!(e.iter().all(|e| e.starts_with(name) && !e.contains("/tmp")), "cut at {cut}: {e:?}");
         }
         // A changed byte may be accepted, but must not cause a panic or an unbounded read.
         for at in (0..bytes.len()).step_by(11) {
             let mut changed = bytes.clone();
             changed[at] ^= 0xff;
             let _ = load_bytes(&changed, name);
+            let _ = read_memory(&changed, Path::new(name), None);
         }
     }
 }
@@ -179,32 +199,77 @@ fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
 #[test]
 fn hand_made_pickles_are_read() {
     let bytes: Vec<u8> = [0.5f32, 1.5].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let c = load_bytes(&archive(&pickle(&["w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
+    let c = both(&archive(&pickle(&["w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
     assert_eq!(c.weights.get("w").unwrap().data(), [0.5, 1.5]);
+    // Views: of a part, across, of one element again and again, of none.
+    let six: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    for (offset, shape, strides, expected) in [
+        (1, &[2, 2][..], &[3, 1][..], &[1.0, 2.0, 4.0, 5.0][..]),
+        (0, &[3, 2], &[1, 3], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
+        (5, &[1, 3], &[7, 0], &[5.0; 3]),
+        (6, &[0, 4], &[4, 1], &[]),
+        (4, &[], &[], &[4.0]),
+    ] {
+        let c = both(&archive(&pickle_at(&["w"], 6, offset, shape, strides), &six), "m.pth").unwrap();
+        assert_eq!(
+            (c.weights.get("w").unwrap().dims().len(), c.weights.get("w").unwrap().data()),
+            (shape.len(), expected)
+        );
+    }
+    for (offset, shape, strides) in
+        [(5, &[2][..], &[1][..]), (0, &[2, 2], &[5, 1]), (7, &[0], &[1]), (0, &[2], &[1, 1])]
+    {
+        both(&archive(&pickle_at(&["w"], 6, offset, shape, strides), &six), "m.pth").unwrap_err();
+    }
     // Python keeps the last of equal keys, and so does the reader.
-    let c = load_bytes(&archive(&pickle(&["w", "w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
+    let c = both(&archive(&pickle(&["w", "w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
     assert_eq!(c.weights.len(), 1);
     let nan: Vec<u8> = [f32::NAN, f32::INFINITY].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let c = load_bytes(&archive(&pickle(&["w"], 2, &[2], &[1]), &nan), "m.pth").unwrap();
+    let c = both(&archive(&pickle(&["w"], 2, &[2], &[1]), &nan), "m.pth").unwrap();
     assert_eq!(c.weights.non_finite(), [("w".to_string(), 2)]);
 }
 
 #[test]
 fn claims_beyond_the_file_are_errors() {
-    let error = |bytes: &[u8]| load_bytes(bytes, "m.pth").unwrap_err().to_string();
+    let error = |bytes: &[u8], words: &str| {
+        let e = both(bytes, "m.pth").unwrap_err();
+        assert!(e.iter().all(|e| e.starts_with("m.pth: ") && e.contains(words)), "{e:?}");
+    };
     // A view that repeats one element 2^28 times: 1 GiB.
-    let e = error(&archive(&pickle(&["w"], 1, &[1 << 14, 1 << 14], &[0, 0]), &[0; 4]));
-    assert!(e.contains("parameter `w`: shape [16384, 16384] claims far more than the"), "{e}");
-    let e = error(&archive(&pickle(&["w"], 1, &[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0]), &[0; 4]));
-    assert!(e.starts_with("m.pth: "), "{e}");
-    let e = error(&archive(&pickle(&["w"], 1 << 20, &[1 << 20], &[1]), &[0; 4]));
-    assert!(e.starts_with("m.pth: "), "{e}");
+    let claim = "parameter `w`: shape [16384, 16384] claims far more than the";
+    error(&archive(&pickle(&["w"], 1, &[1 << 14, 1 << 14], &[0, 0]), &[0; 4]), claim);
+    error(&archive(&pickle(&["w"], 1, &[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0]), &[0; 4]), "");
+    error(&archive(&pickle(&["w"], 1 << 20, &[1 << 20], &[1]), &[0; 4]), "");
     // A description that inflates to far more than its file.
     let bomb = zip_of(&[("a/data.pkl", &vec![b']'; 20 << 20])], zip::CompressionMethod::Deflated);
-    assert!(error(&bomb).contains("is too long for a file of"), "{}", error(&bomb));
-    // Nested a million deep.
+    error(&bomb, "is too long for a file of");
+    // Nested a million deep, as a list and within itself.
     let deep = [&b"\x80\x02"[..], &vec![b']'; 1 << 19], &vec![b'a'; (1 << 19) - 1], b"."].concat();
-    assert!(error(&archive(&deep, &[])).contains("m.pth: "));
+    error(&archive(&deep, &[]), "");
+    let within = b"\x80\x02}q\0X\x01\0\0\0ah\0s.";
+    assert!(read_memory(&archive(within, &[]), Path::new("m.pth"), None).unwrap_err().to_string().contains("500 deep"));
+    // Each list holds the one before twice.
+    let doubled = [&b"\x80\x02}X\x01\0\0\0a]"[..], &b"q\x000]h\0ah\0a".repeat(64), b"s."].concat();
+    assert!(
+        read_memory(&archive(&doubled, &[]), Path::new("m.pth"), None).unwrap_err().to_string().contains("too often")
+    );
+}
+
+/// What tells tensors and is not understood is an error, not a model without them.
+#[test]
+fn tensors_in_unknown_objects_are_errors() {
+    let tensor = pickle(&["w"], 1, &[1], &[1]);
+    // The dict of the tensor as the argument of a call.
+    let inner = &tensor[2..tensor.len() - 1];
+    let called = [&b"\x80\x02}X\x01\0\0\0xcmine\nThing\n"[..], inner, b"\x85Rs."].concat();
+    let e = both(&archive(&called, &[0; 4]), "m.pth").unwrap_err();
+    assert!(e[0].contains("a `mine.Thing` holds tensors"), "{e:?}");
+    let state = [&b"\x80\x02}X\x01\0\0\0xcmine\nThing\n)\x81"[..], inner, b"bs."].concat();
+    both(&archive(&state, &[0; 4]), "m.pth").unwrap_err();
+    // Without tensors it is left out.
+    let plain = [&b"\x80\x02}(X\x01\0\0\0xcmine\nThing\n)\x81X\x01\0\0\0y"[..], inner, b"u."].concat();
+    let c = both(&archive(&plain, &[0; 4]), "m.pth").unwrap();
+    assert_eq!(reasons(&c), ["x: a `mine.Thing`, not a tensor"]);
 }
 
 #[test]
