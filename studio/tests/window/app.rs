@@ -50,7 +50,8 @@ pub fn window(
 pub fn until(harness: &mut Harness<'_, Studio>, what: &str, done: impl Fn(&Studio) -> bool) {
     let start = Instant::now();
     while !done(harness.state()) {
-        assert!(start.elapsed() < Duration::from_secs(600), "{what}: {:?}", harness.state().status());
+        let status = || harness.state().status();
+        assert!(start.elapsed() < Duration::from_secs(600) && status().failures == 0, "{what}: {:?}", status());
         harness.step();
         std::thread::sleep(Duration::from_millis(5));
     }

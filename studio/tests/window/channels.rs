@@ -54,6 +54,7 @@ fn a_network_gets_the_chosen_channel_as_the_program_gives_it() {
     harness.run_steps(3);
     assert_eq!(harness.state().network_channels(), Some(vec![1]));
     picture(&mut harness, "channels");
+    until(&mut harness, "reading", |s| s.status().idle);
     press(&mut harness, Modifiers::COMMAND, Key::Enter);
     until(&mut harness, "segmenting", |s| s.status().predicted.is_some());
     let found = harness.state().prediction().unwrap().rows.len();
