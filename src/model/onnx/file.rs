@@ -123,7 +123,8 @@ fn read_model(
         metadata.normalisation = parts.normalisation();
     }
     let mut options = options.clone();
-    options.output = options.output.or_else(|| own_output(&metadata));
+    // Another program may have removed outputs since.
+    options.output = options.output.or_else(|| own_output(&metadata).filter(|name| parts.outputs.contains(name)));
     let network = OnnxNetwork::new(parts, &weights, &options).and_then(|n| n.without_arithmetic(&mut weights));
     let network = network.map_err(|e| wrong(e.0))?;
     Ok((network, metadata, weights))
