@@ -23,6 +23,7 @@ pub use compose::{HIDE_TRIP_COUNTS, compose};
 pub use conditions::F16;
 pub use family::{ConvChoice, ConvFamily};
 pub use function::{Function, Onnx, Term};
+pub(crate) use generate::WEIGHT_GRAD_STEPS;
 pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use part::PART;

@@ -17,6 +17,7 @@ mod winograd_grad;
 
 use super::{KernelKey, function};
 use std::fmt::Write;
+pub(crate) use weight_lanes::STEPS as WEIGHT_GRAD_STEPS;
 
 /// The text for `#generate name` in a kernel of this key, or an error message.
 pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {

@@ -4,8 +4,8 @@
 use super::{LANES, Text, constant};
 use crate::kernel::KernelKey;
 
-/// Pixels or tiles per iteration: a spilled sum is loaded and stored once for all.
-const STEPS: u32 = 4;
+/// Pixels or tiles per iteration of a part of a subgroup: a spilled sum is loaded and stored once for all.
+pub(crate) const STEPS: u32 = 4;
 
 struct Tile {
     /// Rows of a workgroup: channels of the operand that is shared.

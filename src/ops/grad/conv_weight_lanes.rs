@@ -2,13 +2,11 @@
 //! x, and gets those of g from the others.
 
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand, View, shader_struct};
+use crate::kernel::{KernelKey, Operand, View, WEIGHT_GRAD_STEPS, shader_struct};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::LANES;
 
-/// Pixels or tiles per iteration of a part of a subgroup.
-pub(super) const STEPS: usize = 4;
 /// With fewer channels on either side most lanes or rows would be idle.
 const MIN_CHANNELS: usize = 16;
 
@@ -17,7 +15,7 @@ const MIN_CHANNELS: usize = 16;
 pub(super) struct Share {
     lanes: usize,
     /// Parts of a subgroup, each with other pixels, where there are fewer channel blocks than lanes.
-    pub(super) split: usize,
+    split: usize,
     /// Rows of a workgroup.
     pub(super) rows: usize,
 }
@@ -36,6 +34,11 @@ impl Share {
     /// Workgroups that cover the columns, channel blocks of x.
     pub(super) fn columns(self, blocks: usize) -> usize {
         blocks.div_ceil(self.lanes / self.split)
+    }
+
+    /// Pixels or tiles of an iteration.
+    pub(super) fn steps(self) -> usize {
+        WEIGHT_GRAD_STEPS as usize * self.split
     }
 
     /// Adds the constants to the key of a kernel.
@@ -81,7 +84,7 @@ pub(super) fn lower(
         stride: geometry.stride as u32,
         bands: bands as u32,
         band_rows: band as u32,
-        trips: g.w.div_ceil(STEPS * share.split) as u32,
+        trips: g.w.div_ceil(share.steps()) as u32,
     };
     let grid = [share.columns(c_blocks), g.c.div_ceil(share.rows) * taps, g.n * bands];
     cx.reads(Operand::Input(0), (grid[0] * taps) as f64);

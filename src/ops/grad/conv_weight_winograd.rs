@@ -2,7 +2,7 @@
 //! multiplications. A chunk of tiles of x and g is transformed, a product per point sums over its tiles, and at the end
 //! the sums are transformed to the gradient.
 
-use super::conv_weight_lanes::{STEPS, Share};
+use super::conv_weight_lanes::Share;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View, shader_struct};
 use crate::ops::winograd::{WinogradInParams, chunk_tiles};
@@ -65,7 +65,7 @@ impl Winograd {
                 steps: steps as u32,
                 blocks: blocks as u32,
                 rows: g.c as u32,
-                trips: count.div_ceil(STEPS * share.split) as u32,
+                trips: count.div_ceil(share.steps()) as u32,
                 add: u32::from(first > 0),
             };
             let key = share.constants(KernelKey::new("winograd_grad_gemm").with("COLUMNS", COLUMNS as u32));
@@ -135,7 +135,7 @@ impl Winograd {
             cx.dispatch(key, params, bindings, [count.div_ceil(64), s.c.div_ceil(LANES), 1])?;
             block += s.c.div_ceil(LANES);
         }
-        let padded = count.next_multiple_of(STEPS * self.share.split);
+        let padded = count.next_multiple_of(self.share.steps());
         let blocks = g.c.div_ceil(LANES);
         let params = WinogradGradInParams {
             g: cx.input_view(0),
