@@ -209,6 +209,11 @@ mod tests {
             let (expected, expected_rule) = probability(&*m.architecture, m.weights());
             assert!(found.compare(&expected).unwrap().within(1e-6), "{config}");
             assert_eq!(rule, expected_rule, "{config}");
+            // Of a file that another program has cut down, what is left.
+            let mut cut = ModelProto::decode(&bytes[..]).unwrap();
+            cut.graph.as_mut().unwrap().output.retain(|o| o.name == "logits.1");
+            let (cut, ..) = onnx::parse(&cut.encode_to_vec(), Path::new("f.onnx"), &OnnxOptions::default()).unwrap();
+            assert_eq!(cut.config()["output"], "logits.1", "{config}");
         }
     }
 
