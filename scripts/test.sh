@@ -22,8 +22,10 @@ export CARGO_INCREMENTAL=0
 # Without a desktop Mesa prints a harmless error per device; the program silences it for itself.
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
 
+start=$(date +%s)
 step() {
-    printf '== %s\n' "$*" >&2
+    now=$(($(date +%s) - start))
+    printf '== %d:%02d %s\n' $((now / 60)) $((now % 60)) "$*" >&2
     "$@"
 }
 
