@@ -7,7 +7,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
-use crate::kernel::{Dispatch, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
+use crate::kernel::{Dispatch, KernelKey, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
 use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
 use crate::text::mib;
@@ -373,9 +373,17 @@ impl Tensors {
 
 /// Whether every kernel of a lowering that binds an operand accepts a texture there.
 fn all_may_be_textures(low: &Lowered, operand: Operand) -> bool {
-    low.dispatches
-        .iter()
-        .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_texture(&d.kernel, i + 1)))
+    // There are few kernels, and perhaps hundreds of dispatches; a look is at the text of the shader.
+    let mut seen: Vec<(&KernelKey, usize)> = Vec::new();
+    low.dispatches.iter().all(|d| {
+        (0..).zip(&d.bindings).all(|(i, &o)| {
+            if o != operand || seen.contains(&(&d.kernel, i)) {
+                return true;
+            }
+            seen.push((&d.kernel, i));
+            may_be_texture(&d.kernel, i + 1)
+        })
+    })
 }
 
 /// Whether every kernel of a lowering that writes an operand can write a texture there.

@@ -53,7 +53,7 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
     let min = largest_live_set(items);
     let relations = Relations::new(items);
     let mut whole = Placement::default();
-    whole.fill(items, &relations, &order, limit, textures, u64::MAX);
+    whole.fill(items, &relations, &order, limit, textures, u64::MAX, &[]);
     // Within 1% of the lower bound.
     let near = min + min / 100;
     let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
@@ -68,8 +68,8 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
     };
     let mut best = order[..large].to_vec();
     let mut placed = Placement::default();
-    placed.fill(items, &relations, &best, limit, textures, u64::MAX);
-    let mut least = placed.total;
+    placed.fill(items, &relations, &best, limit, textures, u64::MAX, &[]);
+    let (mut least, mut places) = (placed.total, placed.places.clone());
     let mut other = best.clone();
     for round in 0..ROUNDS.min(COMPARISONS / (large * large)) {
         // Few orders are better than one that is almost as good as possible.
@@ -77,20 +77,25 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
             break;
         }
         other.clone_from(&best);
+        let mut same = large;
         for _ in 0..1 + below(3) {
             let (from, to) = (below(large), below(large));
+            same = same.min(from).min(to);
             match from <= to {
                 true => other[from..=to].rotate_left(1),
                 false => other[to..=from].rotate_right(1),
             }
         }
-        if placed.fill(items, &relations, &other, limit, textures, least) {
+        // What comes first in both orders has the same places.
+        let known: Vec<Place> = other[..same].iter().map(|&i| places[i]).collect();
+        if placed.fill(items, &relations, &other, limit, textures, least, &known) {
             least = placed.total;
+            places.clone_from(&placed.places);
             std::mem::swap(&mut best, &mut other);
         }
     }
     order[..large].copy_from_slice(&best);
-    placed.fill(items, &relations, &order, limit, textures, u64::MAX);
+    placed.fill(items, &relations, &order, limit, textures, u64::MAX, &[]);
     let best = if placed.total <= whole.total { placed } else { whole };
     (best.places, best.slots)
 }
@@ -150,7 +155,9 @@ struct Placement {
 }
 
 impl Placement {
-    /// Places the items in the given order. Stops, and returns `false`, once the slots exceed `most` bytes.
+    /// Places the items in the given order, of which the first have the `known` places. Stops, and returns `false`, once the slots
+    /// exceed `most` bytes.
+    #[expect(clippy::too_many_arguments, reason = "the order changes thousands of times, the rest never")]
     fn fill(
         &mut self,
         items: &[Item],
@@ -159,6 +166,7 @@ impl Placement {
         limit: u64,
         textures: SlotKind,
         most: u64,
+        known: &[Place],
     ) -> bool {
         let words = relations.words;
         self.places.clear();
@@ -166,47 +174,13 @@ impl Placement {
         self.slots.clear();
         self.members.clear();
         self.total = 0;
-        for &i in order {
+        for (n, &i) in order.iter().enumerate() {
             let item = &items[i];
             let kind = if item.texture { textures } else { SlotKind::Buffer };
-            let (clashes, lives) = (relations.clashes(i), relations.lives(i));
-            // (growth, slot, offset)
-            let mut best = (item.bytes, self.slots.len(), 0);
-            for (s, &Slot { bytes: size, kind: other }) in self.slots.iter().enumerate() {
-                let members = &self.members[s * words..][..words];
-                let excluded = |m: u64, clash: u64, live: u64| match kind {
-                    SlotKind::Buffer => m & clash != 0,
-                    SlotKind::Texture => m & (clash | live) != 0,
-                    SlotKind::Aliased => false,
-                };
-                if kind != other || (0..words).any(|w| excluded(members[w], clashes[w], lives[w])) {
-                    continue;
-                }
-                self.busy.clear();
-                for (w, (member, live)) in members.iter().zip(lives).enumerate() {
-                    let mut both = member & live;
-                    while both != 0 {
-                        let m = w * 64 + both.trailing_zeros() as usize;
-                        self.busy.push((self.places[m].offset, self.places[m].offset + items[m].bytes));
-                        both &= both - 1;
-                    }
-                }
-                self.busy.sort_unstable();
-                let mut offset = 0;
-                for &(from, to) in &self.busy {
-                    if offset + item.bytes <= from {
-                        break;
-                    }
-                    offset = offset.max(to);
-                }
-                let growth = (offset + item.bytes).saturating_sub(size);
-                // At equal growth, sharing a slot is better: later items may overlap both.
-                let joins = kind == SlotKind::Aliased && growth == best.0 && best.1 == self.slots.len();
-                if offset + item.bytes <= limit && (growth < best.0 || joins) {
-                    best = (growth, s, offset);
-                }
-            }
-            let (_, slot, offset) = best;
+            let Place { slot, offset } = match known.get(n) {
+                Some(place) => *place,
+                None => self.best_place(items, relations, i, limit, kind),
+            };
             if slot == self.slots.len() {
                 self.slots.push(Slot { bytes: 0, kind });
                 self.members.resize(self.members.len() + words, 0);
@@ -221,6 +195,52 @@ impl Placement {
             }
         }
         true
+    }
+
+    /// Where an item lets the total grow least.
+    fn best_place(&mut self, items: &[Item], relations: &Relations, i: usize, limit: u64, kind: SlotKind) -> Place {
+        let (item, words) = (&items[i], relations.words);
+        let (clashes, lives) = (relations.clashes(i), relations.lives(i));
+        let (mut least, mut best) = (item.bytes, Place { slot: self.slots.len(), offset: 0 });
+        for (s, &Slot { bytes: size, kind: other }) in self.slots.iter().enumerate() {
+            // At equal growth, sharing a slot is better: later items may overlap both.
+            let shares = kind == SlotKind::Aliased && best.slot == self.slots.len();
+            let better = |growth: u64| growth < least || (growth == least && shares);
+            if kind != other || !better(item.bytes.saturating_sub(size)) {
+                continue;
+            }
+            let members = &self.members[s * words..][..words];
+            let excluded = |m: u64, clash: u64, live: u64| match kind {
+                SlotKind::Buffer => m & clash != 0,
+                SlotKind::Texture => m & (clash | live) != 0,
+                SlotKind::Aliased => false,
+            };
+            if (0..words).any(|w| excluded(members[w], clashes[w], lives[w])) {
+                continue;
+            }
+            self.busy.clear();
+            for (w, (member, live)) in members.iter().zip(lives).enumerate() {
+                let mut both = member & live;
+                while both != 0 {
+                    let m = w * 64 + both.trailing_zeros() as usize;
+                    self.busy.push((self.places[m].offset, self.places[m].offset + items[m].bytes));
+                    both &= both - 1;
+                }
+            }
+            self.busy.sort_unstable();
+            let mut offset = 0;
+            for &(from, to) in &self.busy {
+                if offset + item.bytes <= from {
+                    break;
+                }
+                offset = offset.max(to);
+            }
+            let growth = (offset + item.bytes).saturating_sub(size);
+            if offset + item.bytes <= limit && better(growth) {
+                (least, best) = (growth, Place { slot: s, offset });
+            }
+        }
+        best
     }
 }
 
