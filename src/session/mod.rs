@@ -39,6 +39,7 @@ use crate::gpu::{Gpu, Pipeline, Submission};
 use crate::plan::{Plan, PlannedDispatch, Resource};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
+use pace::Times;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,8 +62,8 @@ pub struct Session {
     overflow: Option<Overflow>,
     /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
-    /// Milliseconds of each dispatch in a run with a pace, about; empty before the first.
-    paced: Vec<f64>,
+    /// Of dispatches and waits in runs with a pace.
+    times: Times,
     /// Whether a wait has found its device lost.
     lost: bool,
 }
@@ -163,7 +164,7 @@ impl Session {
             submissions,
             overflow,
             spare: Vec::new(),
-            paced: Vec::new(),
+            times: Times::default(),
             lost: false,
         };
         let bound = gpu.scoped_async("binding", || session.bound(&pipelines));
