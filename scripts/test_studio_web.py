@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
-"""test_studio_web.py SITE PROGRAM [--pictures FOLDER] [--demo]: tests the application in a headless Chromium with WebGPU in
-software: SITE is what scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared.
+"""test_studio_web.py SITE PROGRAM [--browser firefox] [--pictures FOLDER] [--demo]: tests the application in a headless Chromium or
+Firefox with WebGPU in software: SITE is what scripts/web.sh has built, PROGRAM the native `unet`, with which results are compared.
 
-Segments a small image, also with a checkpoint of PyTorch; paints; trains ten steps; downloads results and model; reloads; dies and starts again. With --demo it also
-segments the demo image of 512 x 512 pixels.
+Segments a small image, also with a checkpoint of PyTorch; paints; trains ten steps; downloads results and model; reloads; dies and
+starts again. With --demo it also segments the demo image of 512 x 512 pixels.
 """
 import argparse, base64, functools, http.server, io, json, os, pickle, random, shutil, struct, subprocess, sys, tempfile, threading, time
 import types, zipfile
 
 from chromium import Chromium, Failure
+from firefox import Firefox
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 parser = argparse.ArgumentParser(usage=__doc__.split(": ")[0])
 parser.add_argument("site", type=os.path.abspath)
 parser.add_argument("program", type=os.path.abspath)
+parser.add_argument("--browser", choices=["chromium", "firefox"], default="chromium")
 parser.add_argument("--pictures")
 parser.add_argument("--demo", action="store_true")
 options = parser.parse_args()
 SITE, PROGRAM, PICTURES = options.site, options.program, options.pictures
+Browser = {"chromium": Chromium, "firefox": Firefox}[options.browser]
 SECONDS = float(os.environ.get("WEB_TIMEOUT", "600"))
 DEMO = "nuclei_hff"
 STEPS, SIDE = 10, 64
@@ -115,16 +118,16 @@ class Studio:
     def stored(self, folder):
         """Writes what the page has stored into a folder of the disk."""
         names = json.loads(self.tab.evaluate("""(async () => {
-            const [script] = performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/browser.js'));
-            globalThis.stored = await (await import(script.name)).restore();
-            return JSON.stringify(stored.map(([path, bytes]) => [path, bytes && bytes.length])); })()""", await_promise=True))
+            const script = new URL('browser.js', document.querySelector('script[type=module]').src);
+            window.stored = await (await import(script)).restore();
+            return JSON.stringify(window.stored.map(([path, bytes]) => [path, bytes && bytes.length])); })()""", await_promise=True))
         for i, (path, length) in enumerate(names):
             place = os.path.join(folder, path.lstrip("/"))
             if length is None:
                 os.makedirs(place, exist_ok=True)
                 continue
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            text = self.tab.evaluate(f"""(() => {{ let text = ''; for (const byte of stored[{i}][1]) text += String.fromCharCode(byte);
+            text = self.tab.evaluate(f"""(() => {{ let text = ''; for (const byte of window.stored[{i}][1]) text += String.fromCharCode(byte);
                 return btoa(text); }})()""")
             with open(place, "wb") as f:
                 f.write(base64.b64decode(text))
@@ -137,6 +140,24 @@ def discs(path):
     pixels = bytes(130 * inside(x, y) + 20 + chance.randrange(40) for y in range(SIDE) for x in range(SIDE))
     with open(path, "wb") as f:
         f.write(b"P5\n%d %d\n255\n" % (SIDE, SIDE) + pixels)
+
+
+def ome_zarr(path):
+    """An OME-Zarr of version 2: one plane of 8-bit pixels, in four chunks."""
+    half = SIDE // 2
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}]
+    array = {"zarr_format": 2, "shape": [SIDE, SIDE], "chunks": [half, half], "dtype": "|u1", "compressor": None, "fill_value": 0,
+             "order": "C", "filters": None}
+    files = {".zgroup": {"zarr_format": 2}, "0/.zarray": array,
+             ".zattrs": {"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]}}
+    os.makedirs(os.path.join(path, "0"))
+    for name, content in files.items():
+        with open(os.path.join(path, name), "w") as f:
+            json.dump(content, f)
+    for i, chunk in enumerate(["0.0", "0.1", "1.0", "1.1"]):
+        with open(os.path.join(path, "0", chunk), "wb") as f:
+            f.write(bytes((40 * i + x + y) % 256 for y in range(half) for x in range(half)))
 
 
 def torch_checkpoint(native, path):
@@ -227,7 +248,7 @@ def main(folder):
     url, profile = serve(), os.path.join(folder, "profile")
     downloads = os.path.join(folder, "downloads")
     os.makedirs(downloads)
-    with Chromium(profile=profile, downloads=downloads) as browser:
+    with Browser(profile=profile, downloads=downloads) as browser:
         say(browser.version)
         studio = Studio(browser, url)
         studio.until("the built-in model is open", lambda s: s["model"] == "nuclei")
@@ -305,7 +326,7 @@ def main(folder):
         browser.kill()
 
     # The browser died: at most the stroke under way is lost.
-    with Chromium(profile=profile, downloads=downloads) as browser:
+    with Browser(profile=profile, downloads=downloads) as browser:
         studio = Studio(browser, url)
         studio.until("after the death of the browser the labels are there", lambda s: s["labelled"] == 2)
         studio.key("b")
@@ -314,7 +335,7 @@ def main(folder):
         studio.until("one more is painted", lambda s: s["labelled"] == 3)
         time.sleep(1)
         browser.kill()
-    with Chromium(profile=profile, downloads=downloads) as browser:
+    with Browser(profile=profile, downloads=downloads) as browser:
         studio = Studio(browser, url)
         studio.until("the stroke is there, from the journal", lambda s: s["labelled"] == 3)
 
@@ -333,7 +354,15 @@ def main(folder):
                     fail(f"the project's image {name} has other bytes than {file}")
         say("both images are as they were dropped")
 
-    with Chromium(profile=os.path.join(folder, "another"), downloads=downloads) as browser:
+        # A dropped folder of an OME-Zarr is an image; Firefox lets no page make a folder.
+        if options.browser == "chromium":
+            zarr = os.path.join(folder, "zarr", "cells.zarr")
+            ome_zarr(zarr)
+            studio.tab.drop(400, 300, [zarr])
+            studio.until("the OME-Zarr is open", lambda s: s["image"] == "cells")
+            studio.picture("browser-ome-zarr")
+
+    with Browser(profile=os.path.join(folder, "another"), downloads=downloads) as browser:
         studio = Studio(browser, url)
         studio.until("the built-in model is open", lambda s: s["model"] == "nuclei")
         studio.tab.drop(400, 300, [spots])
@@ -350,7 +379,7 @@ def main(folder):
 
     if not options.demo:
         return say("the application works in a browser")
-    with Chromium(profile=profile, downloads=downloads) as browser:
+    with Browser(profile=profile, downloads=downloads) as browser:
         studio = Studio(browser, url + "?demo")
         studio.until("the demo images are open", lambda s: s["image"] == DEMO and s["model"] == "nuclei")
         studio.segment(count[DEMO])

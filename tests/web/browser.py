@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""browser.py FOLDER: opens the page in FOLDER in a headless Chromium and compares what it computes with the native results
-there. WebGPU runs in software (SwiftShader). CHROMIUM names another binary."""
+"""browser.py FOLDER [chromium|firefox]: opens the page in FOLDER in a headless browser and compares what it computes with the native
+results there. WebGPU runs in software: SwiftShader in Chromium, the system's Vulkan driver in Firefox. CHROMIUM and FIREFOX name
+other binaries."""
 import array, http.server, os, shutil, subprocess, sys, tempfile, threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts"))
+from firefox import Firefox
 
 SECONDS = float(os.environ.get("WEB_TIMEOUT", "900"))
 TOLERANCE = 1e-4
@@ -70,23 +74,39 @@ def floats(name, tolerance=TOLERANCE, relative=False, mean=False):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-profile = tempfile.mkdtemp()
-command = [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-quic", "--no-first-run",
-           "--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + profile,
-           "--remote-debugging-port=0", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
-           f"http://127.0.0.1:{server.server_port}/"]
-with open(os.path.join(profile, "log"), "wb") as log:
-    browser = subprocess.Popen(command, stdout=log, stderr=log)
-    finished = done.wait(SECONDS)
-    browser.terminate()
-    try:
-        browser.wait(10)
-    except subprocess.TimeoutExpired:
-        browser.kill()
-if not finished:
-    with open(os.path.join(profile, "log"), errors="replace") as log:
-        problems.append(f"the page did not end within {SECONDS:g} s; the browser said:\n{log.read()[-1500:]}")
-shutil.rmtree(profile, ignore_errors=True)
+url = f"http://127.0.0.1:{server.server_port}/"
+
+
+def chromium():
+    profile = tempfile.mkdtemp()
+    command = [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-quic", "--no-first-run",
+               "--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + profile,
+               "--remote-debugging-port=0", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", url]
+    with open(os.path.join(profile, "log"), "wb") as log:
+        browser = subprocess.Popen(command, stdout=log, stderr=log)
+        finished = done.wait(SECONDS)
+        browser.terminate()
+        try:
+            browser.wait(10)
+        except subprocess.TimeoutExpired:
+            browser.kill()
+    ended(finished, profile)
+    shutil.rmtree(profile, ignore_errors=True)
+
+
+def firefox():
+    with Firefox() as browser:
+        browser.open(url)
+        ended(done.wait(SECONDS), browser.profile)
+
+
+def ended(finished, profile):
+    if not finished:
+        with open(os.path.join(profile, "log"), errors="replace") as log:
+            problems.append(f"the page did not end within {SECONDS:g} s; the browser said:\n{log.read()[-1500:]}")
+
+
+{"chromium": chromium, "firefox": firefox}[sys.argv[2] if len(sys.argv) > 2 else "chromium"]()
 
 print("browser: on", results.get("device", b"no device").decode())
 floats("probabilities")

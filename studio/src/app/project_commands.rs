@@ -25,8 +25,11 @@ pub(super) struct GalleryImage {
 }
 
 impl Studio {
-    /// Opens a project, or a folder of images as a new one.
+    /// Opens a project, or a folder of images as a new one. An OME-Zarr becomes an image of the project at hand.
     pub(super) fn open_folder(&mut self, folder: &Path) {
+        if is_image(folder) {
+            return self.take_files(&[folder.into()]);
+        }
         self.save_all();
         self.keep_classes();
         // A project is open once only, and this may be the same one.
@@ -61,7 +64,8 @@ impl Studio {
 
     /// Files that were dropped or chosen: images, models, a folder.
     pub(super) fn take_files(&mut self, files: &[PathBuf]) {
-        let (folders, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(|path| fs::is_dir(path));
+        let is_folder = |path: &&PathBuf| fs::is_dir(path) && !is_image(path);
+        let (folders, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(is_folder);
         if let Some(folder) = folders.first() {
             self.open_folder(folder);
         }

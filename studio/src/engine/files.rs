@@ -4,7 +4,7 @@ use super::Event;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, read_image};
+use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, is_zarr, read_image};
 use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Image, Pixels, Result};
 
@@ -37,9 +37,9 @@ pub struct Thumbnail {
     pub rgb: Vec<u8>,
 }
 
-/// Whether a file is an image that the library reads, by its first bytes.
+/// Whether a file is an image that the library reads, by its first bytes, or a folder an OME-Zarr.
 pub fn is_image(path: &Path) -> bool {
-    fs::is_file(path) && describe_image(path).is_ok_and(|facts| facts.is_some())
+    fs::is_dir(path) && is_zarr(path) || fs::is_file(path) && describe_image(path).is_ok_and(|facts| facts.is_some())
 }
 
 pub(super) fn load(path: &Path) -> Result<Event> {

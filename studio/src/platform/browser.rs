@@ -160,6 +160,13 @@ fn free_folder(name: &str) -> PathBuf {
     std::iter::once(format!("/{name}")).chain(numbered).find(free).unwrap_or_default().into()
 }
 
+/// A folder for an image of many files. What had this name before goes, but not what a project has of it.
+fn empty_folder(name: &str) -> PathBuf {
+    let path = Path::new(DROPPED).join(name);
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
 /// Reads what a dialog or a drop brought, pairs of path and file: single files, then the folders among them.
 async fn taken(files: JsValue) -> std::result::Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
     let mut single = Vec::new();
@@ -173,7 +180,8 @@ async fn taken(files: JsValue) -> std::result::Result<(Vec<PathBuf>, Vec<PathBuf
             Some((folder, inside)) => {
                 let known = folders.iter().find(|(name, _)| name == folder).map(|(_, path)| path.clone());
                 let path = known.unwrap_or_else(|| {
-                    let path = free_folder(folder);
+                    // An OME-Zarr is an image.
+                    let path = if folder.ends_with(".zarr") { empty_folder(folder) } else { free_folder(folder) };
                     folders.push((folder.into(), path.clone()));
                     path
                 });

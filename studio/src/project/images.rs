@@ -1,14 +1,13 @@
-//! Image files of a project: adding and listing.
+//! Images of a project: adding and listing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use unet_wgpu::low_level::infer::{describe_image, expand_inputs};
-use unet_wgpu::low_level::io::fs::{self, File};
-use unet_wgpu::low_level::io::image_formats::readable_extensions;
-use unet_wgpu::low_level::io::write_atomically;
+use unet_wgpu::low_level::infer::{describe_image, expand_inputs, name_for_results};
+use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
+
+use super::image_tree::{self, has_known_extension, is_file_or_image_folder, is_image_folder, is_named_as_image};
 
 use super::settings::{ImageEntry, State};
 use super::{Project, label_files, masks};
@@ -30,7 +29,7 @@ pub(super) fn plain(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
-        if is_image(&path) {
+        if is_named_as_image(&path) {
             found.push(path);
         }
     }
@@ -38,22 +37,15 @@ pub(super) fn plain(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether a file is visible and has the extension of an image.
-fn is_image(path: &Path) -> bool {
-    let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && path.extension().and_then(|e| e.to_str()).is_some_and(known) && fs::is_file(path)
-}
-
 /// Images below a folder, by path without extension.
 fn below(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, Vec<String>>) {
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        if fs::is_dir(&path) && depth < 8 && !name.starts_with('.') {
-            below(&path, &format!("{prefix}{name}/"), depth + 1, found);
-        } else if is_image(&path) {
+        if is_named_as_image(&path) {
             let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
             found.entry(format!("{prefix}{stem}")).or_default().push(format!("{prefix}{name}"));
+        } else if fs::is_dir(&path) && depth < 8 && !name.starts_with('.') {
+            below(&path, &format!("{prefix}{name}/"), depth + 1, found);
         }
     }
 }
@@ -74,7 +66,7 @@ impl Project {
             }
             let entry = self.settings.images.entry(name).or_default();
             // Another extension than before: the same image, converted.
-            if entry.file.is_empty() || !fs::is_file(self.shared.folder.join("images").join(&entry.file)) {
+            if entry.file.is_empty() || !is_file_or_image_folder(&self.shared.folder.join("images").join(&entry.file)) {
                 entry.file = file;
             }
         }
@@ -98,15 +90,15 @@ impl Project {
         Ok(())
     }
 
-    /// Adds files, and the images of folders, as hard links or copies. Originals are never changed. A name that is taken gets a
-    /// number; what is there already, or is no image, is left out with a note.
+    /// Adds files, and the images of folders and of OME-Zarr, as hard links or copies. Originals are never changed. A name that is
+    /// taken gets a number; what is there already, or is no image, is left out with a note.
     pub fn add_images(&mut self, paths: &[PathBuf]) -> Result<Added> {
         let folder = self.folder().join("images");
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         let mut added = Added::default();
         let mut sizes: Sizes = BTreeMap::new();
         for name in self.settings.images.keys() {
-            let length = self.image_path(name).and_then(|path| fs::metadata(path).ok()).map(|m| m.len());
+            let length = self.image_path(name).and_then(|path| image_tree::length(&path).ok());
             length.into_iter().for_each(|n| sizes.entry(n).or_default().push(name.clone()));
         }
         for path in paths {
@@ -141,21 +133,22 @@ impl Project {
                 return Ok(());
             }
         }
-        let known = |e: &str| readable_extensions().any(|k| k.eq_ignore_ascii_case(e));
-        if !file.extension().and_then(|e| e.to_str()).is_some_and(known) {
+        if !is_image_folder(file) && !has_known_extension(file) {
             added.notes.push(format!("{} is left out: its name has no extension of an image.", file.display()));
             return Ok(());
         }
         // A link is followed: the project keeps the image when the link goes.
         let source = fs::canonicalize(file).map_err(|e| Error::io(file, e))?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (stem, extension) = name.rsplit_once('.').map_or((name.as_str(), ""), |(stem, e)| (stem, e));
+        // Images of a plate are called after it.
+        let name = name_for_results(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (stem, extension) = name.rsplit_once('.').map_or((name.as_str(), "zarr"), |(stem, e)| (stem, e));
+        let extension = if is_image_folder(file) { "zarr" } else { extension };
         // Hidden files are no part of a data set.
         let stem = match stem.trim_start_matches('.') {
             "" => "image",
             stem => stem,
         };
-        let length = fs::metadata(&source).map_err(|e| Error::io(&source, e))?.len();
+        let length = image_tree::length(&source)?;
         let alike = sizes.entry(length).or_default();
         if let Some(known) = self.same_image(&source, alike)? {
             added.notes.push(format!("{}{KNOWN}{known}.", file.display()));
@@ -168,11 +161,7 @@ impl Project {
         let free = |name: &String| !taken.contains(&name.to_lowercase()) && !foreign(name);
         let Some(new) = std::iter::once(stem.to_string()).chain(numbered).find(free) else { return Ok(()) };
         let file_name = format!("{new}.{extension}");
-        let target = folder.join(&file_name);
-        if fs::hard_link(&source, &target).is_err() {
-            let mut from = File::open(&source).map_err(|e| Error::io(&source, e))?;
-            write_atomically(&target, |w| io::copy(&mut from, w).map(drop))?;
-        }
+        image_tree::link(&source, &folder.join(&file_name))?;
         if new != stem {
             added.notes.push(format!("{} is called {new} in the project: there is another {stem}.", file.display()));
         }
@@ -188,8 +177,8 @@ impl Project {
     /// The one of these images that has the same bytes as a file.
     fn same_image(&self, file: &Path, of: &[String]) -> Result<Option<String>> {
         for name in of {
-            let Some(own) = self.image_path(name).filter(|own| fs::is_file(own)) else { continue };
-            if same_file(&own, file) || same_bytes(&own, file).map_err(|e| Error::io(&own, e))? {
+            let Some(own) = self.image_path(name).filter(|own| is_file_or_image_folder(own)) else { continue };
+            if image_tree::same(&own, file)? {
                 return Ok(Some(name.clone()));
             }
         }
@@ -199,30 +188,3 @@ impl Project {
 
 /// Names of images by their length in bytes.
 type Sizes = BTreeMap<u64, Vec<String>>;
-
-/// Whether two paths are known to lead to one file: a hard link has the same content without a look at it.
-#[cfg(unix)]
-fn same_file(one: &Path, two: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    id(one).is_some() && id(one) == id(two)
-}
-
-#[cfg(not(unix))]
-fn same_file(one: &Path, two: &Path) -> bool {
-    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(two).is_ok_and(|two| one == two))
-}
-
-fn same_bytes(one: &Path, two: &Path) -> io::Result<bool> {
-    let [mut one, mut two] = [File::open(one)?, File::open(two)?];
-    let [mut a, mut b] = [vec![0; 1 << 16], vec![0; 1 << 16]];
-    loop {
-        let read = one.read(&mut a)?;
-        if read == 0 {
-            return Ok(two.read(&mut b)? == 0);
-        }
-        if two.read_exact(&mut b[..read]).is_err() || a[..read] != b[..read] {
-            return Ok(false);
-        }
-    }
-}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PROJECT/
-//!   images/NAME.ext      the images: hard links where possible, else copies; never written again
+//!   images/NAME.ext      the images, of OME-Zarr folders: hard links where possible, else copies; never written again
 //!   labels/NAME.tif      an instance number per pixel: signed integers of 32 bits, 0 background, -1 unlabelled
 //!   masks/NAME.tif       a class id per pixel, -1 unlabelled; only with several classes of instances
 //!   studio.json          classes, the state of every image, the base model
@@ -16,7 +16,8 @@
 //! |---|---|
 //! | `lock` | one studio per project |
 //! | `settings` | studio.json |
-//! | `images` | image files: adding, listing |
+//! | `images` | images: adding, listing |
+//! | `image_tree` | an image on the disk, a file or a folder: finding, linking, comparing |
 //! | `label_files` | labels and masks as TIFF files |
 //! | `masks` | masks of other programs: classes, and instances where there are no labels |
 //! | `journal` | entries and lines of a journal, as bytes |
@@ -31,6 +32,7 @@
 //! stroke under way. Labels, masks and settings are written atomically and synced.
 
 mod classes;
+mod image_tree;
 mod images;
 mod journal;
 mod journal_file;
@@ -218,14 +220,14 @@ impl Project {
         self.settings.write(self.folder())
     }
 
-    /// File of an image.
+    /// File of an image, or its folder.
     pub fn image_path(&self, name: &str) -> Option<PathBuf> {
         self.settings.images.get(name).map(|entry| self.folder().join("images").join(&entry.file))
     }
 
     /// Names of the images whose file is there, sorted.
     pub fn images(&self) -> Vec<String> {
-        let there = |name: &&String| self.image_path(name).is_some_and(|path| fs::is_file(&path));
+        let there = |name: &&String| self.image_path(name).is_some_and(|path| image_tree::is_file_or_image_folder(&path));
         self.settings.images.keys().filter(there).cloned().collect()
     }
 

@@ -9,6 +9,7 @@ use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
 use super::journal::{Entry, parse};
+use super::image_tree::link;
 use super::{OpenLabels, Project, label_files, masks, save};
 
 /// Data sets of a project for training: folders with images/, labels/, and masks/ if there are several classes. `ignore` is -1.
@@ -98,10 +99,4 @@ impl Project {
         let size = [map.width(), map.height()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         OpenLabels::open(&Arc::clone(&self.shared), name, size)
     }
-}
-
-fn link(from: &Path, to: &Path) -> Result<()> {
-    let folder = to.parent().unwrap_or(to);
-    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).map_err(|e| Error::io(from, e))
 }
