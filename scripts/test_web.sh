@@ -5,8 +5,9 @@
 #
 #     sh scripts/test_web.sh
 #
-# STUDIO_PICTURES names a folder for pictures of the application.
-# Installs what is missing: a compiler for wasm32, Chromium. If that cannot be downloaded, the last line says `skipped: ..`
+# STUDIO_PICTURES names a folder for pictures of the application. With WEB_BROWSER=firefox it is Firefox, on the system's Vulkan driver,
+# without the tests of the page around the application.
+# Installs what is missing: a compiler for wasm32, the browser. If that cannot be downloaded, the last line says `skipped: ..`
 # and the status is 0.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,12 +24,31 @@ skip() {
 mkdir -p "$site"
 find_wasm_compiler || skip "no compiler for $target: neither rustup nor Debian's packages can be fetched"
 
-CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
-if [ -z "$CHROMIUM" ]; then
-    install chromium || skip "no Chromium, and it cannot be installed"
-    CHROMIUM=$(command -v chromium)
-fi
-export CHROMIUM
+browser=${WEB_BROWSER:-chromium}
+case $browser in
+chromium)
+    CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+    if [ -z "$CHROMIUM" ]; then
+        install chromium || skip "no Chromium, and it cannot be installed"
+        CHROMIUM=$(command -v chromium)
+    fi
+    export CHROMIUM
+    program=$CHROMIUM
+    ;;
+firefox)
+    FIREFOX=${FIREFOX:-$(command -v firefox || command -v firefox-esr || true)}
+    if [ -z "$FIREFOX" ]; then
+        install firefox-esr || skip "no Firefox, and it cannot be installed"
+        FIREFOX=$(command -v firefox-esr)
+    fi
+    export FIREFOX
+    program=$FIREFOX
+    ;;
+*)
+    echo "WEB_BROWSER is $browser, neither chromium nor firefox" >&2
+    exit 1
+    ;;
+esac
 command -v python3 >/dev/null 2>&1 || install python3 || skip "no python3, and it cannot be installed"
 
 manifest=tests/web/Cargo.toml
@@ -42,7 +62,7 @@ cargo run --quiet --manifest-path $manifest --package bindgen --target-dir "$bui
     "$build/wasm/$target/debug/unet_web_test.wasm" "$site"
 cp tests/web/index.html "$site"
 say "wasm: $(wc -c < "$site/unet_web_test_bg.wasm") bytes"
-say "browser: $("$CHROMIUM" --version 2>/dev/null)"
+say "browser: $("$program" --version 2>/dev/null)"
 # eframe has its own minimum of Rust.
 missing=
 rust=$(wasm "${RUSTC:-rustc}" --version | sed 's/^rustc \([0-9.]*\).*/\1/p;d')
@@ -62,10 +82,12 @@ if [ -z "$missing" ]; then
     sh scripts/web.sh --dev "$application" > "$application.log" 2>&1 &
     building=$!
 fi
-say "the page of the application, without it"
-python3 scripts/test_web_page.py
+if [ "$browser" = chromium ]; then
+    say "the page of the application, without it"
+    python3 scripts/test_web_page.py
+fi
 say "the library"
-python3 tests/web/browser.py "$site"
+python3 tests/web/browser.py "$site" "$browser"
 [ -z "$missing" ] || skip "the application in the browser: $missing"
 say "the application"
 wait "$building" || {
@@ -73,4 +95,4 @@ wait "$building" || {
     exit 1
 }
 # The demo image takes software more than a minute: `--demo` adds it.
-python3 scripts/test_studio_web.py "$application" "$UNET_PROGRAM" ${STUDIO_PICTURES:+--pictures "$STUDIO_PICTURES"}
+python3 scripts/test_studio_web.py "$application" "$UNET_PROGRAM" --browser "$browser" ${STUDIO_PICTURES:+--pictures "$STUDIO_PICTURES"}
