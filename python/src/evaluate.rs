@@ -8,9 +8,9 @@ use unet_wgpu::low_level::infer::source::InMemory;
 use unet_wgpu::low_level::infer::{LabelOptions, OpenOptions, SegmentOptions, calibration_of, check_channels};
 use unet_wgpu::low_level::train::{Dataset, EvaluateOptions, GroundTruthKind, InstanceTruth};
 
-use crate::array::Input;
 use crate::device;
 use crate::error::text;
+use crate::input::Input;
 use crate::model::Model;
 use crate::scale::{ScaleArgs, short};
 use crate::segment::settings;

@@ -6,6 +6,7 @@ mod convert;
 mod device;
 mod error;
 mod evaluate;
+mod input;
 mod inspect;
 mod model;
 mod paths;

@@ -11,8 +11,8 @@ use unet_wgpu::low_level::infer::{
 use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu::{Error, Result};
 
-use crate::array::Input;
 use crate::device;
+use crate::input::Input;
 use crate::model::Model;
 use crate::results::{Origin, Results, Segmented};
 use crate::scale::{ScaleArgs, short};

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from ._windows import Windows, is_chunked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Convert: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Samples that are passed on as they are. Other numbers become float32.
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))

@@ -1,5 +1,6 @@
 //! The device's side of a canvas: textures, buffers, and a frame's draws in egui's render pass.
 
+use super::buffer::buffer;
 use super::frame::{Draw, Frame, Pipe, Screen, Style, Texture};
 use super::histogram::Counter;
 use super::pipes::{Pipes, STYLE_BYTES};
@@ -209,10 +210,6 @@ impl Held {
             ],
         }));
     }
-}
-
-pub(super) fn buffer(device: &wgpu::Device, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
 }
 
 fn texture_group(

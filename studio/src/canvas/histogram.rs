@@ -1,6 +1,6 @@
 //! Percentiles of an image's channels, counted on the device over some frames, and read back without waiting.
 
-use super::gpu::buffer;
+use super::buffer::buffer;
 use super::image::{LimitsRequest, Part, planes};
 use bytemuck::{Pod, Zeroable};
 use eframe::wgpu;

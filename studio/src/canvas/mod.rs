@@ -9,9 +9,10 @@
 //! | `tiles`, `label_tiles` | which tiles a view needs, and their texels |
 //! | `store` | which tiles the device holds |
 //! | `frame`, `compose` | a scene as draws |
-//! | `pipes`, `gpu`, `histogram` | the device's side |
+//! | `buffer`, `pipes`, `histogram`, `gpu` | the device's side |
 //! | `input`, `scale_bar`, `widget` | the widget |
 
+mod buffer;
 mod compose;
 mod contrast;
 mod frame;

@@ -11,7 +11,8 @@
 //! | `model` | models, and what is known about them |
 //! | `segment`, `replay` | whole images; instances by other settings without the network |
 //! | `train`, `score` | training, scores |
-//! | `tasks` | the tasks, which take requests and report events |
+//! | `tasks` | the tasks, which take requests |
+//! | `reporter` | their events |
 //! | `local` | the tasks in threads |
 //! | `wire`, `remote`, `worker` | the tasks in a browser's worker: messages, the page's end, the worker's end |
 //! | `live` | the visible region, in the frames of the window |
@@ -25,6 +26,7 @@ mod model;
 #[cfg(target_family = "wasm")]
 mod remote;
 mod replay;
+mod reporter;
 mod score;
 mod segment;
 mod tasks;

@@ -1,8 +1,8 @@
 //! Scores of a model on labelled images, by image, the worst first.
 
 use super::model::ModelFile;
+use super::reporter::Reporter;
 use super::segment::Segmenters;
-use super::tasks::Reporter;
 use super::{Event, SelectedChannels};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

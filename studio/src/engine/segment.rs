@@ -2,7 +2,7 @@
 
 use super::model::{ModelFile, Models};
 use super::replay::{Finder, Keeper, Replay};
-use super::tasks::Reporter;
+use super::reporter::Reporter;
 use super::{Event, SelectedChannels, wire_settings};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -1,63 +1,16 @@
 //! The tasks that work: files, images, training, each with its requests in order.
 
+use super::reporter::Reporter;
 use super::segment::Segmenters;
-use super::{Event, Failure, Request, Work, files, model, score, train};
+use super::{Event, Request, Work, files, model, score, train};
 use crate::platform;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use unet_wgpu::{Backend, Error, Gpu, Result};
-use web_time::Instant;
+use unet_wgpu::{Backend, Gpu};
 
 /// A part of a network's run: so short that the window, which waits for it in the device's queue, stays alive.
 const PACE: Duration = Duration::from_millis(8);
-
-/// Time between two reports of progress.
-const BETWEEN: Duration = Duration::from_millis(400);
-
-/// Reports events of a task.
-#[derive(Clone)]
-pub(super) struct Reporter {
-    send: Arc<dyn Fn(Event) + Send + Sync>,
-    stop: Arc<AtomicBool>,
-    of: Work,
-    /// When progress was reported last.
-    told: Cell<Option<Instant>>,
-}
-
-impl Reporter {
-    pub(super) fn send(&self, event: Event) {
-        (self.send)(event);
-    }
-
-    fn outcome(&self, what: impl Into<String>, outcome: Result<Event>) {
-        self.send(outcome.unwrap_or_else(|e| {
-            let cancelled = matches!(e, Error::Cancelled);
-            Event::Failed(Failure { what: what.into(), error: e.to_string(), cancelled, of: self.of })
-        }));
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Whether the user has not stopped the work yet, to be asked on any thread.
-    pub(super) fn going(&self) -> impl Fn() -> bool + Sync + use<> {
-        let stop = self.stop.clone();
-        move || !stop.load(Ordering::Relaxed)
-    }
-
-    /// For callbacks: how far the work is; an error once the user has cancelled.
-    pub(super) fn progress(&self, fraction: f64) -> Result<()> {
-        // Every report draws the window, which takes its time from the network.
-        if self.told.get().is_none_or(|told| told.elapsed() > BETWEEN) {
-            self.told.set(Some(Instant::now()));
-            self.send(Event::Progress(fraction));
-        }
-        if self.stopped() { Err(Error::Cancelled) } else { Ok(()) }
-    }
-}
 
 /// A task that works through requests in order.
 struct Task {
@@ -73,10 +26,10 @@ impl Task {
     ) -> std::io::Result<Self> {
         let (requests, receiver) = async_channel::unbounded();
         let stop = Arc::new(AtomicBool::new(false));
-        let reporter = Reporter { stop: stop.clone(), of, ..reporter.clone() };
+        let reporter = reporter.for_task(of, stop.clone());
         platform::start(&format!("unet {of:?}").to_lowercase(), async move || {
             while let Ok(request) = receiver.recv().await {
-                reporter.stop.store(false, Ordering::Relaxed);
+                reporter.begin();
                 work(&reporter, request).await;
             }
         })?;
@@ -95,8 +48,7 @@ impl Tasks {
     /// Starts the tasks. `report` is called with every event.
     pub(super) fn start(gpu: &Gpu, report: impl Fn(Event) + Send + Sync + 'static) -> std::io::Result<Self> {
         let gpu = gpu.with_pace(Some(PACE));
-        let reporter =
-            Reporter { send: Arc::new(report), stop: Arc::default(), of: Work::Files, told: Cell::default() };
+        let reporter = Reporter::new(report);
         let models = model::Models::default();
         let mut segmenters = Segmenters::new(Backend::Gpu(gpu.clone()), models.clone());
         let known = models.clone();

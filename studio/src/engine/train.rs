@@ -1,8 +1,8 @@
 //! Training on the labelled images of a project, always from the base model that was chosen, never from the last attempt.
 
 use super::model::{ModelFile, Models};
+use super::reporter::Reporter;
 use super::score::UNLABELLED;
-use super::tasks::Reporter;
 use super::{Event, SelectedChannels};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::edit::{Edit, EditError, Over, PasteMode};
+use super::edit::{Edit, Over, PasteMode};
+use super::error::EditError;
 use super::recorder::Recorder;
 use super::regions::Area;
 use super::rle::Rle;

@@ -1,7 +1,8 @@
 //! Labels with their history, and the stroke under way.
 
 use super::apply::{Paint, brush};
-use super::edit::{Change, Edit, EditError};
+use super::edit::{Change, Edit};
+use super::error::EditError;
 use super::history::History;
 use super::patch::Patch;
 use super::recorder::Recorder;

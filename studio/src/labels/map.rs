@@ -2,82 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::edit::EditError;
-use super::stats::Stat;
+use super::error::EditError;
+use super::tile::{Pixels, Place, Tile};
 use super::{MAX_ID, Rect, TILE, UNLABELLED};
 
 /// Most tiles of a map: an image of 524,288 x 524,288 pixels.
 const MAX_TILES: u64 = 1 << 22;
-
-/// The pixels of a tile.
-#[derive(Clone, Debug)]
-pub enum Pixels {
-    /// All pixels have this value.
-    Uniform(u32),
-    /// 256 rows of 256 pixels; those beyond the map are unlabelled.
-    Dense(Arc<[u32]>),
-}
-
-impl Pixels {
-    /// The value at an offset.
-    pub(super) fn at(&self, offset: usize) -> u32 {
-        match self {
-            Self::Uniform(value) => *value,
-            Self::Dense(values) => values.get(offset).copied().unwrap_or(UNLABELLED),
-        }
-    }
-
-    /// Bytes of memory.
-    pub(super) fn bytes(&self) -> u64 {
-        match self {
-            Self::Uniform(_) => 0,
-            Self::Dense(values) => 4 * values.len() as u64,
-        }
-    }
-}
-
-/// A tile with what is known of it.
-#[derive(Clone, Debug)]
-pub(super) struct Tile {
-    pub pixels: Pixels,
-    pub stats: OnceLock<Arc<[Stat]>>,
-}
-
-impl From<Pixels> for Tile {
-    fn from(pixels: Pixels) -> Self {
-        Self { pixels, stats: OnceLock::new() }
-    }
-}
-
-/// The part of the map that a tile covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub x: u32,
-    pub y: u32,
-    pub width: u32,
-    pub height: u32,
-}
-
-impl Place {
-    /// Offset of a pixel of the map in the tile's pixels.
-    pub fn offset(&self, x: u32, y: u32) -> usize {
-        ((y - self.y) * TILE + (x - self.x)) as usize
-    }
-
-    /// Every row of the tile, as a span: row, first column, column behind the last.
-    pub fn rows(self) -> impl Iterator<Item = (u32, u32, u32)> {
-        (self.y..self.y + self.height).map(move |y| (y, self.x, self.x + self.width))
-    }
-
-    /// The value of all pixels in the map, if they are equal.
-    pub fn single(&self, values: &[u32]) -> Option<u32> {
-        let first = *values.first()?;
-        let mut rows = values.chunks_exact(TILE as usize).take(self.height as usize);
-        rows.all(|row| row.iter().take(self.width as usize).all(|&v| v == first)).then_some(first)
-    }
-}
 
 /// An integer per pixel, in tiles of 256 x 256 pixels. A clone shares all tiles.
 #[derive(Clone, Debug)]

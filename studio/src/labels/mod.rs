@@ -2,10 +2,12 @@
 //!
 //! | file | responsibility |
 //! |---|---|
+//! | `tile` | pixels of a tile, and area, bounds and centroid of each value in it |
 //! | `map` | pixels in tiles that are shared until they change |
-//! | `stats` | area, bounds and centroid by tile |
+//! | `stats` | area, bounds and centroid of each value in a map |
 //! | `table` | a map with the class of each instance |
-//! | `edit` | edits as data, what they changed, why they failed |
+//! | `edit` | edits as data, and what they changed |
+//! | `error` | why they fail |
 //! | `rle` | run-length encoded pixels |
 //! | `recorder` | the one place that writes pixels: it keeps what they were |
 //! | `patch` | pixels of tiles as data, for steps that a journal cannot repeat |
@@ -19,6 +21,7 @@
 mod apply;
 mod edit;
 mod editor;
+mod error;
 mod history;
 mod map;
 mod patch;
@@ -29,13 +32,16 @@ mod shapes;
 mod smooth;
 mod stats;
 mod table;
+mod tile;
 
-pub use edit::{Change, Edit, EditError, Over, PasteMode};
+pub use edit::{Change, Edit, Over, PasteMode};
 pub use editor::Editor;
-pub use map::{LabelMap, Pixels};
+pub use error::EditError;
+pub use map::LabelMap;
 pub use patch::Patch;
 pub use rle::Rle;
 pub use table::{Fractions, Instance, Labels};
+pub use tile::Pixels;
 
 /// Pixels that nobody has labelled: training ignores them.
 pub const UNLABELLED: u32 = u32::MAX;

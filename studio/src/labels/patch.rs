@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::edit::{Change, EditError};
+use super::edit::Change;
+use super::error::EditError;
 use super::recorder::{Recorder, Step};
 use super::rle::Rle;
 use super::table::{DEFAULT_CLASS, Labels};

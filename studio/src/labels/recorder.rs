@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::edit::Change;
-use super::map::{Pixels, Tile};
 use super::table::Labels;
+use super::tile::{Pixels, Stat, Tile};
 use super::{Rect, TILE, UNLABELLED, is_instance};
 
 /// What labels were before an edit, and what the edit touches.
@@ -101,7 +101,7 @@ impl Recorder {
         }
     }
 
-    fn keep(&mut self, t: usize, pixels: &Pixels, stats: &OnceLock<Arc<[super::stats::Stat]>>) {
+    fn keep(&mut self, t: usize, pixels: &Pixels, stats: &OnceLock<Arc<[Stat]>>) {
         self.tiles.entry(t).or_insert_with(|| Tile { pixels: pixels.clone(), stats: stats.clone() });
     }
 

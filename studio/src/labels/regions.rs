@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::map::Pixels;
 use super::recorder::Recorder;
 use super::shapes::line_in_row;
 use super::table::Labels;
+use super::tile::Pixels;
 use super::{BACKGROUND, Rect, UNLABELLED};
 
 impl Labels {

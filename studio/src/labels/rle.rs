@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::edit::EditError;
+use super::error::EditError;
 use super::{MAX_ID, UNLABELLED};
 
 /// Pixels row by row, as runs of a value and its count.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::edit::EditError;
+use super::error::EditError;
 use super::map::LabelMap;
-use super::stats::Stat;
+use super::tile::Stat;
 use super::{BACKGROUND, MAX_ID, Rect, UNLABELLED, is_instance};
 
 /// Class of an instance of which nothing else is said.

@@ -227,7 +227,8 @@ impl Project {
 
     /// Names of the images whose file is there, sorted.
     pub fn images(&self) -> Vec<String> {
-        let there = |name: &&String| self.image_path(name).is_some_and(|path| image_tree::is_file_or_image_folder(&path));
+        let there =
+            |name: &&String| self.image_path(name).is_some_and(|path| image_tree::is_file_or_image_folder(&path));
         self.settings.images.keys().filter(there).cloned().collect()
     }
 

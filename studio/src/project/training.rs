@@ -8,8 +8,8 @@ use unet_wgpu::low_level::infer::LabelMap;
 use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Result};
 
-use super::journal::{Entry, parse};
 use super::image_tree::link;
+use super::journal::{Entry, parse};
 use super::{OpenLabels, Project, label_files, masks, save};
 
 /// Data sets of a project for training: folders with images/, labels/, and masks/ if there are several classes. `ignore` is -1.
