@@ -12,10 +12,7 @@ use std::time::Duration;
 /// What a later run counts for, beside the estimate so far. Times vary with what the application does meanwhile.
 const WEIGHT: f64 = 0.25;
 
-/// Waits longer than this share of the pace are long.
-const LONG: f64 = 0.5;
-
-/// The length of a part where waits are long, in waits: the device idles for a third of the time at most.
+/// The least length of a part where waits are long, in waits: the device idles for a third of the time at most.
 const WAITS: f64 = 2.0;
 
 /// A time that no dispatch goes below, milliseconds.
@@ -26,7 +23,7 @@ const LEAST: f64 = 1e-3;
 pub(super) struct Times {
     /// Of each dispatch, milliseconds; infinite until it is measured.
     dispatches: Vec<f64>,
-    /// From the end of work to that of a wait for it, milliseconds.
+    /// From the end of work to that of a wait for it, milliseconds; 0 where that is short.
     wait: f64,
     /// Of a part, milliseconds.
     part: f64,
@@ -35,12 +32,10 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Of `of` dispatches that are not measured yet. A browser may look for finished work ten times a second, and then more than the
-    /// pace passes until a wait ends: parts are longer.
-    fn new(of: usize, pace: f64, wait: f64) -> Self {
-        let long = wait > LONG * pace;
-        let (wait, part) = if long { (wait, WAITS * wait) } else { (0.0, pace) };
-        Self { dispatches: vec![f64::INFINITY; of], wait, part, next: 1 }
+    /// Of `of` dispatches that are not measured yet. Where waits are long, so are parts.
+    fn new(of: usize, pace: f64, long_wait: Option<f64>) -> Self {
+        let wait = long_wait.unwrap_or(0.0);
+        Self { dispatches: vec![f64::INFINITY; of], wait, part: pace.max(WAITS * wait), next: 1 }
     }
 
     /// Where the part from dispatch `done` ends.
@@ -76,7 +71,8 @@ impl Session {
     ) -> Result<()> {
         let of = self.plan.dispatches.len();
         if self.times.dispatches.len() != of {
-            self.times = Times::new(of, pace.as_secs_f64() * 1e3, self.time_of_wait().await?);
+            let long_wait = self.gpu.long_wait().await.inspect_err(|e| self.note_loss(e))?;
+            self.times = Times::new(of, pace.as_secs_f64() * 1e3, long_wait);
         }
         let mut done = 0;
         while done < of {
@@ -89,21 +85,6 @@ impl Session {
             done = end;
         }
         Ok(())
-    }
-
-    /// How long a wait takes that has nothing to wait for, milliseconds.
-    async fn time_of_wait(&mut self) -> Result<f64> {
-        let mut least = f64::INFINITY;
-        for i in 0..3 {
-            let start = Instant::now();
-            let submission = self.gpu.submit_named("nothing", []);
-            self.gpu.wait_async(submission).await.inspect_err(|e| self.note_loss(e))?;
-            // The first ends at any time between two looks, and what was submitted before is part of it.
-            if i > 0 {
-                least = least.min(start.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-        Ok(least)
     }
 }
 
@@ -127,7 +108,7 @@ mod tests {
     #[test]
     fn with_short_waits_each_dispatch_is_measured_and_parts_are_as_long_as_the_pace() {
         let dispatches: Vec<f64> = (0..90).map(|i| if i == 40 { 30.0 } else { 0.5 + (i % 3) as f64 }).collect();
-        let mut times = Times::new(90, 8.0, 0.4);
+        let mut times = Times::new(90, 8.0, None);
         assert_eq!(run(&mut times, &dispatches, 0.0).len(), 90);
         let parts = run(&mut times, &dispatches, 0.0);
         let ms = |part: &Range<usize>| dispatches[part.clone()].iter().sum::<f64>();
@@ -140,7 +121,7 @@ mod tests {
         // 450 dispatches of a training step; a browser that looks every 100 ms.
         let dispatches: Vec<f64> = (0..450).map(|i| 0.2 + (i % 7) as f64 / 2.0).collect();
         let all: f64 = dispatches.iter().sum();
-        let mut times = Times::new(450, 8.0, 100.0);
+        let mut times = Times::new(450, 8.0, Some(100.0));
         let first = run(&mut times, &dispatches, 100.0);
         assert!(first.len() < 20, "{first:?}");
         for _ in 0..10 {
@@ -151,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_seemed_to_take_no_time_is_corrected() {
-        let mut times = Times::new(100, 8.0, 100.0);
+        let mut times = Times::new(100, 8.0, Some(100.0));
         // The wait alone: the work fell between two looks.
         run(&mut times, &[0.0; 100], 100.0);
         assert_eq!(run(&mut times, &[10.0; 100], 100.0).len(), 1);
