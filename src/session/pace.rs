@@ -52,11 +52,12 @@ impl Times {
         let work = (ms - self.wait).max(0.0);
         let each = (work / part.len().max(1) as f64).max(LEAST);
         let times = self.dispatches.get_mut(part).unwrap_or_default();
+        let new = times.first().is_some_and(|time| time.is_infinite());
         let estimate: f64 = times.iter().sum();
         let factor = 1.0 + WEIGHT * (work / estimate.max(LEAST) - 1.0);
         times.iter_mut().for_each(|time| *time = if time.is_finite() { *time * factor } else { each });
         // Where waits are short, each dispatch is measured.
-        if self.wait > 0.0 {
+        if self.wait > 0.0 && new {
             self.next = if work < self.part / 2.0 { self.next * 2 } else { (self.next / 2).max(1) };
         }
     }
@@ -128,6 +129,13 @@ mod tests {
             let parts = run(&mut times, &dispatches, 100.0);
             assert!(parts.len() as f64 <= all / 200.0 + 2.0, "{} parts of {all} ms", parts.len());
         }
+    }
+
+    #[test]
+    fn short_runs_may_be_many() {
+        let mut times = Times::new(5, 8.0, Some(100.0));
+        assert_eq!(run(&mut times, &[0.1; 5], 100.0), [0..1, 1..3, 3..5]);
+        (0..200).for_each(|_| assert_eq!(run(&mut times, &[0.1; 5], 100.0).len(), 1));
     }
 
     #[test]
