@@ -7,7 +7,9 @@
         tab.screenshot("page.png")
 
 CHROMIUM names another binary. Nothing but Python's standard library is needed."""
-import base64, json, os, queue, shutil, signal, subprocess, sys, tempfile, threading, time
+import base64, json, os, queue, sys, threading, time
+
+from headless import Failure, Headless, Page
 
 BASIC = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"]
@@ -31,30 +33,17 @@ SIGNS = {",": "Comma", ".": "Period", "/": "Slash", ";": "Semicolon", "'": "Quot
          "\\": "Backslash", "-": "Minus", "=": "Equal", "`": "Backquote", "+": "Equal", "?": "Slash"}
 
 
-class Failure(Exception):
-    """The browser answered with an error, an exception of the page, or not in time."""
-
-
-class Chromium:
+class Chromium(Headless):
     """The browser. `arguments` are further ones; without `webgpu` it has none; a `profile` is kept, else a new one removed."""
 
     def __init__(self, arguments=(), webgpu=True, profile=None, downloads=None):
-        self.own = [] if profile else [tempfile.mkdtemp(prefix="chromium-")]
-        self.profile = profile or self.own[0]
-        os.makedirs(self.profile, exist_ok=True)
-        self.downloads = downloads or tempfile.mkdtemp(prefix="downloads-")
-        if not downloads:
-            self.own.append(self.downloads)
+        super().__init__(profile, downloads)
         self.answers, self.tabs, self.events, self.last = {}, {}, queue.Queue(), 0
         self.lock = threading.Lock()
         commands, answers = os.pipe(), os.pipe()
         program = os.environ.get("CHROMIUM", "chromium")
-        self.log = open(os.path.join(self.profile, "log"), "wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(commands[0]), str(answers[1]), program, *BASIC, *(WEBGPU if webgpu else []),
-             "--user-data-dir=" + self.profile, *arguments, "about:blank"],
-            pass_fds=(commands[0], answers[1]), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            start_new_session=True)
+        self.start([sys.executable, "-c", LAUNCH, str(commands[0]), str(answers[1]), program, *BASIC, *(WEBGPU if webgpu else []),
+                    "--user-data-dir=" + self.profile, *arguments, "about:blank"], pass_fds=(commands[0], answers[1]))
         os.close(commands[0])
         os.close(answers[1])
         self.output = commands[1]
@@ -65,12 +54,6 @@ class Chromium:
         except Failure as e:
             self.close()
             raise Failure(f"{program} does not start: {e}") from None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def _read(self, source):
         rest = b""
@@ -145,26 +128,15 @@ class Chromium:
             elif method == "Browser.downloadProgress" and event["state"] == "completed":
                 return event.get("filePath") or os.path.join(self.downloads, names[event["guid"]])
 
-    def kill(self):
-        """Ends the browser as a crash or a loss of power would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    def quit(self):
+        self.send("Browser.close")
 
     def close(self):
-        """Ends the browser and removes its own folders."""
-        if self.process.poll() is None:
-            self.send("Browser.close")
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        super().close()
         os.close(self.output)
-        self.log.close()
-        for folder in self.own:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
-class Tab:
+class Tab(Page):
     """A tab. `console` has the page's messages as (level, text), `exceptions` what nobody caught."""
 
     def __init__(self, browser, target, session):
@@ -227,28 +199,15 @@ class Tab:
             raise Failure(thrown.get("description") or str(thrown.get("value", details["text"])))
         return result["result"].get("value")
 
-    def wait(self, condition, seconds=30):
-        """Waits until an expression is true, and returns it."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(condition, seconds=seconds)):
-            if time.monotonic() > end:
-                raise Failure(f"not so within {seconds} s: {condition}")
-            time.sleep(0.05)
-        return value
-
     def resize(self, width, height, scale=1):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
 
     def dark(self, dark):
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
-    def screenshot(self, file=None):
-        """The tab as PNG, into a file or returned."""
-        data = base64.b64decode(self.call("Page.captureScreenshot", 60, format="png")["data"])
-        if file is None:
-            return data
-        with open(file, "wb") as f:
-            f.write(data)
+    def png(self):
+        """What the tab shows."""
+        return base64.b64decode(self.call("Page.captureScreenshot", 60, format="png")["data"])
 
     def _mouse(self, kind, x, y, **more):
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)

@@ -7,9 +7,9 @@ system's Vulkan driver gives.
         tab.screenshot("page.png")
 
 FIREFOX names another binary; 141 or later has WebGPU. Nothing but Python's standard library is needed."""
-import base64, json, os, shutil, signal, socket, subprocess, tempfile, time
+import base64, json, os, shutil, socket, time
 
-from chromium import Failure
+from headless import Failure, Headless, Page
 
 PREFERENCES = {
     # On Linux it is off for drivers that Mozilla has not tried.
@@ -28,17 +28,12 @@ MODIFIERS = {"shift": "\ue008", "ctrl": "\ue009", "alt": "\ue00a", "meta": "\ue0
 BUTTONS = {"left": 0, "middle": 1, "right": 2}
 
 
-class Firefox:
+class Firefox(Headless):
     """The browser with one tab. A `profile` is kept, else a new one removed."""
 
     def __init__(self, profile=None, downloads=None):
-        self.own = [] if profile else [tempfile.mkdtemp(prefix="firefox-")]
-        self.profile = profile or self.own[0]
-        os.makedirs(self.profile, exist_ok=True)
-        self.downloads = downloads or tempfile.mkdtemp(prefix="downloads-")
-        if not downloads:
-            self.own.append(self.downloads)
-        self.known, self.last = set(os.listdir(self.downloads)), 0
+        super().__init__(profile, downloads)
+        self.known, self.last, self.socket = set(os.listdir(self.downloads)), 0, None
         with open(os.path.join(self.profile, "user.js"), "w") as f:
             for name, value in {**PREFERENCES, "browser.download.dir": self.downloads}.items():
                 f.write(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n")
@@ -46,9 +41,7 @@ class Firefox:
         if os.path.exists(port):
             os.remove(port)
         program = os.environ.get("FIREFOX") or shutil.which("firefox") or "firefox-esr"
-        self.log = open(os.path.join(self.profile, "log"), "wb")
-        self.process = subprocess.Popen([program, "--headless", "--marionette", "--remote-allow-system-access", "--profile", self.profile, "about:blank"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.start([program, "--headless", "--marionette", "--remote-allow-system-access", "--profile", self.profile, "about:blank"])
         try:
             self.socket = socket.create_connection(("127.0.0.1", int(self._port(port, 60))))
             self._receive(60)
@@ -58,12 +51,6 @@ class Firefox:
         except (Failure, OSError) as e:
             self.close()
             raise Failure(f"{program} does not start: {e}") from None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def _port(self, file, seconds):
         end = time.monotonic() + seconds
@@ -130,25 +117,13 @@ class Firefox:
             time.sleep(0.1)
         raise Failure(f"no download ended within {seconds} s")
 
-    def kill(self):
-        """Ends the browser as a crash or a loss of power would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def close(self):
-        """Ends the browser and removes its own folders."""
-        if self.process.poll() is None:
-            try:
-                self.call("Marionette:Quit", flags=["eForceQuit"])
-                self.process.wait(20)
-            except (AttributeError, Failure, OSError, subprocess.TimeoutExpired):
-                self.kill()
-        self.log.close()
-        for folder in self.own:
-            shutil.rmtree(folder, ignore_errors=True)
+    def quit(self):
+        if self.socket is None:
+            raise Failure("nobody listens")
+        self.call("Marionette:Quit", flags=["eForceQuit"])
 
 
-class Tab:
+class Tab(Page):
     """The tab."""
 
     def __init__(self, browser):
@@ -185,22 +160,9 @@ class Tab:
             raise Failure(result["error"])
         return result.get("value")
 
-    def wait(self, condition, seconds=30):
-        """Waits until an expression is true, and returns it."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(condition, seconds=seconds)):
-            if time.monotonic() > end:
-                raise Failure(f"not so within {seconds} s: {condition}")
-            time.sleep(0.05)
-        return value
-
-    def screenshot(self, file=None):
-        """The tab as PNG, into a file or returned."""
-        data = base64.b64decode(self.browser.call("WebDriver:TakeScreenshot", 60, full=False)["value"])
-        if file is None:
-            return data
-        with open(file, "wb") as f:
-            f.write(data)
+    def png(self):
+        """What the tab shows."""
+        return base64.b64decode(self.browser.call("WebDriver:TakeScreenshot", 60, full=False)["value"])
 
     def _perform(self, kind, identity, actions, **parameters):
         self.browser.call("WebDriver:PerformActions", 60, actions=[{"type": kind, "id": identity, "actions": actions, **parameters}])

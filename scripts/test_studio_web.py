@@ -8,8 +8,9 @@ starts again. With --demo it also segments the demo image of 512 x 512 pixels.
 import argparse, base64, functools, http.server, io, json, os, pickle, random, shutil, struct, subprocess, sys, tempfile, threading, time
 import types, zipfile
 
-from chromium import Chromium, Failure
+from chromium import Chromium
 from firefox import Firefox
+from headless import Failure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 parser = argparse.ArgumentParser(usage=__doc__.split(": ")[0])

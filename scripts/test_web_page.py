@@ -3,7 +3,8 @@
 the module. Less than a minute. Pictures of the page's states go into the folder PICTURES, if named."""
 import functools, hashlib, http.server, io, json, os, shutil, socket, struct, subprocess, sys, tempfile, threading, time, zipfile, zlib
 
-from chromium import Chromium, Failure
+from chromium import Chromium
+from headless import Failure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WEB = os.path.join(ROOT, "studio", "web")

@@ -75,9 +75,9 @@ impl Frame {
         let Some(sized) = self.sizes.get(at) else { return Err(Error::invalid("frame", "has no size")) };
         let (first, last) = (sized.before.len(), sized.before.len() + network.len());
         let mut times = network;
+        let wait = self.gpu.long_wait().await?.unwrap_or(0.0);
         for part in [0..first, last..last + sized.after.len()] {
             let count = part.len();
-            let wait = self.gpu.long_wait().await?.unwrap_or(0.0);
             let mut least = f64::INFINITY;
             for _ in 0..RUNS {
                 let submitted = self.gpu.scoped_async("measuring", || {

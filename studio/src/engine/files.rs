@@ -4,7 +4,7 @@ use super::Event;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, is_zarr, read_image};
+use unet_wgpu::low_level::infer::{OpenOptions, calibration_of, describe_image, is_zarr, page_count, read_image};
 use unet_wgpu::low_level::io::fs;
 use unet_wgpu::{Error, Image, Pixels, Result};
 
@@ -46,7 +46,11 @@ pub(super) fn load(path: &Path) -> Result<Event> {
     let options = OpenOptions::default();
     let (image, notes) = read_image(path, &options)?;
     let pixel_size = calibration_of(path, &options, None)?.pixel.map(|p| [p.x, p.y]);
-    let notes = notes.iter().map(ToString::to_string).collect();
+    let mut notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    let pages = page_count(path)?;
+    if pages > 1 {
+        notes.push(format!("{} has {pages} pages; page 0 is shown and used", path.display()));
+    }
     Ok(Event::Loaded(Box::new(ImageFile { path: path.into(), image: Arc::new(image), pixel_size, notes })))
 }
 
@@ -152,6 +156,20 @@ mod shared_image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_pages_the_first_is_shown_and_this_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stack.tif");
+        let mut file = tiff::encoder::TiffEncoder::new(std::fs::File::create(&path).unwrap()).unwrap();
+        for grey in [10, 20, 30] {
+            file.write_image::<tiff::encoder::colortype::Gray8>(4, 4, &[grey; 16]).unwrap();
+        }
+        drop(file);
+        let Event::Loaded(loaded) = load(&path).unwrap() else { panic!("no image") };
+        assert_eq!(loaded.image.pixels(), &Pixels::U8(vec![10; 16]));
+        assert_eq!(loaded.notes, [format!("{} has 3 pages; page 0 is shown and used", path.display())]);
+    }
 
     #[test]
     fn thumbnails_are_small_and_span_black_to_white() {

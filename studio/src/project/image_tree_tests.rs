@@ -87,3 +87,28 @@ fn a_link_replaces_nothing_and_leaves_nothing() {
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
 }
+
+#[test]
+fn a_plate_is_several_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let plate = dir.path().join("plate.zarr");
+    let well = plate.join("A/1");
+    write_zarr(&well.join("0"), 10);
+    write_zarr(&well.join("1"), 20);
+    for (folder, ome) in [
+        (
+            &plate,
+            r#"{"plate":{"rows":[{"name":"A"}],"columns":[{"name":"1"}],"wells":[{"path":"A/1","rowIndex":0,"columnIndex":0}]}}"#,
+        ),
+        (&well, r#"{"well":{"images":[{"path":"0"},{"path":"1"}]}}"#),
+    ] {
+        fs::write(folder.join(".zattrs"), ome).unwrap();
+        fs::write(folder.join(".zgroup"), r#"{"zarr_format":2}"#).unwrap();
+    }
+    let mut project = Project::create(dir.path().join("project")).unwrap();
+    assert_eq!(project.add_images(&[plate]).unwrap().names, ["plate_A_1_0", "plate_A_1_1"]);
+    for (name, grey) in [("plate_A_1_0", 10), ("plate_A_1_1", 20)] {
+        let image = read_image(project.image_path(name).unwrap(), &OpenOptions::default()).unwrap().0;
+        assert!(matches!(image.pixels(), unet_wgpu::Pixels::U8(v) if v[0] == grey), "{name}");
+    }
+}
