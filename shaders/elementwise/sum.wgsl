@@ -2,8 +2,10 @@
 //   a, b, y  [N, C, H, W]  blocked, with BLOCKED; else [len] linear f32
 // y = a + b; without TWO, y = a; with ACCUMULATE, the sum starts with y's old value.
 // Bindings: 0 params, 1 a (read), 2 b (read) with TWO, Y y (write).
-// Dispatch: (ceil(W / 16), ceil(H / ROWS), N * ceil(C / 4)), ROWS / 4 vec4s of a column each; linear (row / 64, ceil(len / row), 1), row a multiple of 64.
-// Constants: Y; optionally BLOCKED (then ROWS, of a workgroup, a multiple of 4), TWO, ACCUMULATE.
+// Dispatch: (ceil(W / COLUMNS), ceil(H / ROWS), N * ceil(C / 4)), COLUMNS x ROWS vec4s of a plane each; linear (row / 64,
+// ceil(len / row), 1), row a multiple of 64.
+// Constants: Y; optionally TWO, ACCUMULATE, BLOCKED; with it HEIGHT, rows of 16 invocations in a workgroup, COLUMNS, a multiple
+// of 16, and ROWS, of HEIGHT.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -50,26 +52,23 @@ fn total(source: u32, place: u32) -> Number {
 }
 
 #ifdef BLOCKED
-@compute @workgroup_size(16, 4)
-fn main(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(workgroup_id) group: vec3<u32>,
-) {
-    if (id.x >= p.w) {
-        return;
-    }
-    let n = id.z / p.blocks;
-    let block = id.z % p.blocks;
-    let source = plane_start(p.x, n, block) + id.x;
-    let place = plane_start(p.y, n, block) + id.x;
-    let end = min(ROWS * (group.y + 1u), p.h);
+@compute @workgroup_size(16, HEIGHT)
+fn main(@builtin(local_invocation_id) local: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+    let n = group.z / p.blocks;
+    let block = group.z % p.blocks;
+    let source = plane_start(p.x, n, block);
+    let place = plane_start(p.y, n, block);
+    let bottom = min(ROWS * (group.y + 1u), p.h);
+    let right = min(COLUMNS * (group.x + 1u), p.w);
     // Read once: some drivers would read a uniform for every pixel.
     let source_row = p.x.row;
     let place_row = p.y.row;
-    for (var row = ROWS * group.y + local.y; row < end; row += 4u) {
-        let to = place + row * place_row;
-        y[to] = stored(total(source + row * source_row, to));
+    for (var row = ROWS * group.y + local.y; row < bottom; row += HEIGHT) {
+        let from_row = source + row * source_row;
+        let to_row = place + row * place_row;
+        for (var column = COLUMNS * group.x + local.x; column < right; column += 16u) {
+            y[to_row + column] = stored(total(from_row + column, to_row + column));
+        }
     }
 }
 #else

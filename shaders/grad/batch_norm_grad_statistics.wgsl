@@ -6,7 +6,8 @@
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 affine (read), 4 mean (read), 5 var (read), 6 coefficients (write);
 // with INSTANCE 4 coefficients (write).
 // Dispatch: (ceil(C / 4), 1 or N, 1); each workgroup computes one block of channels, with INSTANCE of one image.
-// Constants: ACTIVATION, 1: see lib/activation_slope; optionally INSTANCE: statistics per image, computed here.
+// Constants: HEIGHT, rows of 16 invocations in a workgroup; ACTIVATION, 1: see lib/activation_slope; optionally INSTANCE:
+// statistics per image, computed here.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/activation_slope"
@@ -38,7 +39,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> coefficients: array<vec4<f32>>;
 #endif
 
-@compute @workgroup_size(16, 16)
+@compute @workgroup_size(16, HEIGHT)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -66,7 +67,7 @@ fn main(
     var total = vec4<f32>(0.0);
     var product = vec4<f32>(0.0);
     for (var n = start_image; n < images; n++) {
-        for (var iy = local.y; iy < height; iy += 16u) {
+        for (var iy = local.y; iy < height; iy += HEIGHT) {
             let start = plane_start(p.x, n, block) + iy * p.x.row;
             let row = plane_start(p.dy, n, block) + iy * p.dy.row;
             var part = vec4<f32>(0.0);

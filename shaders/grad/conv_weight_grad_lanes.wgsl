@@ -3,9 +3,10 @@
 //   x        [N, C, H, W]    blocked, the convolution's input (or the gradient of a transposed convolution's output)
 //   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][T] vec4 over channels of x, T taps
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
-// Dispatch: (ceil(C / (4 WIDTH)), ceil(R / TM) T, bands), WIDTH = SUBGROUP / SPLIT; each workgroup computes one tap.
-// Constants: SUBGROUP, the fixed subgroup size; SPLIT, the parts of a subgroup, each with other pixels; TM, rows per
-// workgroup. Each lane of a part has four channels of x, and gets those of g from the others.
+// Dispatch: (ceil(C / (4 WIDTH)), ceil(R / TM) T, bands), WIDTH = SUBGROUP / SPLIT; each workgroup computes one tap. With TAPS
+// it computes SPLIT of them: ceil(T / SPLIT) in place of T.
+// Constants: SUBGROUP, the fixed subgroup size; SPLIT, the parts of a subgroup, each with other pixels, or with TAPS each
+// with another tap; TM, rows per workgroup. Each lane of a part has four channels of x, and gets those of g from the others.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/loops"
@@ -24,7 +25,7 @@ struct Params {
     stride: u32,
     bands: u32,      // per image
     band_rows: u32,  // rows per band
-    trips: u32,      // ceil(OW / (4 SPLIT))
+    trips: u32,      // ceil(OW / (4 SPLIT)), with TAPS ceil(OW / 4)
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<Stored>;
@@ -40,8 +41,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = part * WIDTH;
     let column = group.x * WIDTH + own;
     let block = min(column, p.c_blocks - 1u);
+#ifdef TAPS
+    let tap_groups = (p.taps + SPLIT - 1u) / SPLIT;
+    let own_tap = group.y % tap_groups * SPLIT + part;
+    let tap = min(own_tap, p.taps - 1u);
+    let first_row = group.y / tap_groups * TM;
+#else
     let tap = group.y % p.taps;
     let first_row = group.y / p.taps * TM;
+#endif
     let last_block = p.r_blocks - 1u;
     let n = group.z / p.bands;
     let start = group.z % p.bands * p.band_rows;
@@ -59,7 +67,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = 4u * p.r_blocks;
     let pitch = p.c_blocks * p.taps;
     let at = (group.z * rows + first_row) * pitch + block * p.taps + tap;
+#ifdef TAPS
+    let writes = own_tap < p.taps && column < p.c_blocks;
+#else
     let writes = part == 0u && column < p.c_blocks;
+#endif
     let adds = trip_count(0u, group.x);
 #generate weight_lanes_results
 }

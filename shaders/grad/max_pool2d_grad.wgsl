@@ -3,9 +3,10 @@
 //   dy  [N, C, OH, OW]  blocked
 //   dx  [N, C, H, W]    blocked; dy at the first maximum of each window in row-major order, else 0
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 dx (write).
-// Dispatch: (ceil(ceil(W / K) / 16), ceil(ceil(H / K) / 4), N * ceil(C / 4)); each invocation computes one window of
-// dx.
-// Constants: K, the window's side and stride.
+// Dispatch: (ceil(ceil(W / K) / COLUMNS), ceil(ceil(H / K) / ROWS), N * ceil(C / 4)); each workgroup computes COLUMNS x ROWS
+// windows of a plane of dx.
+// Constants: K, the window's side and stride; HEIGHT, rows of 16 invocations in a workgroup; COLUMNS, a multiple of 16; ROWS,
+// of HEIGHT.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -23,16 +24,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> dy: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 
-@compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let top = id.y * K;
-    let left = id.x * K;
-    if (left >= p.w || top >= p.h) {
-        return;
-    }
-    let n = id.z / p.blocks;
-    let block = id.z % p.blocks;
-    let plane = plane_start(p.x, n, block);
+// Stores the gradient of the window in this row and column.
+fn window(plane: u32, dy_plane: u32, at: vec2<u32>) {
+    let top = at.x * K;
+    let left = at.y * K;
     // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<u32>(0u);
@@ -47,8 +42,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     // Floor mode leaves pixels that no window covers.
     var grad = vec4<f32>(0.0);
-    if (id.x < p.ow && id.y < p.oh) {
-        grad = vec4<f32>(dy[index(p.dy, n, block, i32(id.y), i32(id.x))]);
+    if (at.y < p.ow && at.x < p.oh) {
+        grad = vec4<f32>(dy[dy_plane + pixel_offset(p.dy, i32(at.x), i32(at.y))]);
     }
     for (var k = 0u; k < K * K; k++) {
         let y = top + k / K;
@@ -56,6 +51,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if (y < p.h && column < p.w) {
             let hit = first == vec4<u32>(k);
             dx[plane + pixel_offset(p.x, i32(y), i32(column))] = stored(select(vec4<f32>(0.0), grad, hit));
+        }
+    }
+}
+
+@compute @workgroup_size(16, HEIGHT)
+fn main(@builtin(local_invocation_id) local: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+    let n = group.z / p.blocks;
+    let block = group.z % p.blocks;
+    let plane = plane_start(p.x, n, block);
+    let dy_plane = plane_start(p.dy, n, block);
+    let bottom = min(ROWS * (group.y + 1u), (p.h + K - 1u) / K);
+    let right = min(COLUMNS * (group.x + 1u), (p.w + K - 1u) / K);
+    for (var row = ROWS * group.y + local.y; row < bottom; row += HEIGHT) {
+        for (var column = COLUMNS * group.x + local.x; column < right; column += 16u) {
+            window(plane, dy_plane, vec2<u32>(row, column));
         }
     }
 }

@@ -2,7 +2,8 @@
 //   x  [N, C, H, W]  blocked
 //   y  [N, C, H, W]  linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)).
+// Dispatch: (ceil(W / COLUMNS), ceil(H / ROWS), N * ceil(C / 4)); each workgroup reads COLUMNS x ROWS vec4s of a plane.
+// Constants: HEIGHT, rows of 16 invocations in a workgroup; COLUMNS, a multiple of 16; ROWS, of HEIGHT.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -14,18 +15,27 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.w || id.y >= p.size.h) {
-        return;
-    }
-    let n = id.z / p.size.blocks;
-    let block = id.z % p.size.blocks;
-    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    for (var lane = 0u; lane < 4u; lane++) {
-        let c = block * 4u + lane;
-        if (c < p.size.c) {
-            y[((n * p.size.c + c) * p.size.h + id.y) * p.size.w + id.x] = v[lane];
+@compute @workgroup_size(16, HEIGHT)
+fn main(@builtin(local_invocation_id) local: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+    let n = group.z / p.size.blocks;
+    let block = group.z % p.size.blocks;
+    let w = p.size.w;
+    let bottom = min(ROWS * (group.y + 1u), p.size.h);
+    let right = min(COLUMNS * (group.x + 1u), w);
+    // A loop over the channels there are, since some drivers execute what a condition skips.
+    let lanes = min(p.size.c - 4u * block, 4u);
+    let channel = p.size.h * w;
+    let place = (n * p.size.c + 4u * block) * channel;
+    let source = plane_start(p.x, n, block);
+    let source_row = p.x.row;
+    for (var row = ROWS * group.y + local.y; row < bottom; row += HEIGHT) {
+        let from_row = source + row * source_row;
+        let to_row = place + row * w;
+        for (var column = COLUMNS * group.x + local.x; column < right; column += 16u) {
+            let v = vec4<f32>(x[from_row + column]);
+            for (var lane = 0u; lane < lanes; lane++) {
+                y[to_row + lane * channel + column] = v[lane];
+            }
         }
     }
 }

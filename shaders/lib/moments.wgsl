@@ -1,4 +1,4 @@
-// Mean and squared deviations of a block of channels, over rows of some images, by a workgroup of 16 x 16.
+// Mean and squared deviations of a block of channels, over rows of some images, by a workgroup of 16 x HEIGHT (lib/reduce).
 // The importing shader binds x: array<Stored>, with a view p.x.
 #import "lib/reduce_sum"
 #import "lib/storage"
@@ -11,8 +11,8 @@ struct Moments {
 }
 
 // Rows that the rough mean takes, of as many.
-const SOME_ROWS: u32 = 16u;
-const OF_ROWS: u32 = 128u;
+const SOME_ROWS: u32 = HEIGHT;
+const OF_ROWS: u32 = 8u * HEIGHT;
 
 // Over images and rows from the first number to before the second; factor is 1 / elements.
 fn moments(

@@ -6,7 +6,7 @@
 // Mean and biased variance are taken over H, W and, if all images share them, N.
 // Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write); with KEEP 4 mean (write), 5 var (write).
 // Dispatch: (ceil(C / 4), N / images, 1); each workgroup computes one block of coefficients.
-// Constants: optionally KEEP, if all images share the statistics.
+// Constants: HEIGHT, rows of 16 invocations in a workgroup; optionally KEEP, if all images share the statistics.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/moments"
@@ -31,7 +31,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> kept_variance: array<f32>;
 #endif
 
-@compute @workgroup_size(16, 16)
+@compute @workgroup_size(16, HEIGHT)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,

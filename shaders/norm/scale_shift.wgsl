@@ -3,8 +3,9 @@
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale, shift
 //   y             [N, C, H, W]                   blocked; y = activate(x * scale + shift)
 // Bindings: 0 params, 1 x (read), 2 coefficients (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / ROWS), N * ceil(C / 4)); each invocation computes ROWS / 4 vec4s of a column.
-// Constants: ROWS, of a workgroup, a multiple of 4; ACTIVATION, see lib/activation.
+// Dispatch: (ceil(W / COLUMNS), ceil(H / ROWS), N * ceil(C / 4)); each workgroup computes COLUMNS x ROWS vec4s of a plane.
+// Constants: HEIGHT, rows of 16 invocations in a workgroup; COLUMNS, a multiple of 16; ROWS, of HEIGHT; ACTIVATION, see
+// lib/activation.
 #import "lib/storage"
 #import "lib/activation"
 #import "lib/tensor"
@@ -24,30 +25,27 @@ struct Params {
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-@compute @workgroup_size(16, 4)
-fn main(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(workgroup_id) group: vec3<u32>,
-) {
-    if (id.x >= p.w) {
-        return;
-    }
-    let n = id.z / p.blocks;
-    let block = id.z % p.blocks;
+@compute @workgroup_size(16, HEIGHT)
+fn main(@builtin(local_invocation_id) local: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+    let n = group.z / p.blocks;
+    let block = group.z % p.blocks;
     let c = n * p.image + 2u * block;
     let scale = coefficients[c];
     let shift = coefficients[c + 1u];
-    let source = plane_start(p.x, n, block) + id.x;
-    let place = plane_start(p.y, n, block) + id.x;
-    let end = min(ROWS * (group.y + 1u), p.h);
+    let source = plane_start(p.x, n, block);
+    let place = plane_start(p.y, n, block);
+    let bottom = min(ROWS * (group.y + 1u), p.h);
+    let right = min(COLUMNS * (group.x + 1u), p.w);
     // Read once: some drivers would read a uniform for every pixel.
     let source_row = p.x.row;
     let place_row = p.y.row;
     let alpha = p.alpha;
     let beta = p.beta;
-    for (var row = ROWS * group.y + local.y; row < end; row += 4u) {
-        let v = vec4<f32>(x[source + row * source_row]);
-        y[place + row * place_row] = stored(activate(v * scale + shift, alpha, beta));
+    for (var row = ROWS * group.y + local.y; row < bottom; row += HEIGHT) {
+        let from_row = source + row * source_row;
+        let to_row = place + row * place_row;
+        for (var column = COLUMNS * group.x + local.x; column < right; column += 16u) {
+            y[to_row + column] = stored(activate(vec4<f32>(x[from_row + column]) * scale + shift, alpha, beta));
+        }
     }
 }

@@ -6,8 +6,8 @@
 //   param, m, v  [len]  linear f32; m with HAS_M, v with HAS_V
 // Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 clip (read) with CLIP, then param, m and v (read and write) from
 // FIRST on. If `apply` is 0, nothing changes.
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
-// Constants: FIRST; optionally CLIP, ADAM, HAS_M, HAS_V; FOURS if elements are vec4s, whose number is `len`.
+// Dispatch: (row / 64, ceil(ceil(len / EACH) / row), 1), row a multiple of 64; each invocation computes EACH elements, 64 apart.
+// Constants: FIRST, EACH; optionally CLIP, ADAM, HAS_M, HAS_V; FOURS if elements are vec4s, whose number is `len`.
 #import "lib/storage"
 
 struct Params {
@@ -39,30 +39,46 @@ alias Element = f32;
 #endif
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = id.y * p.row + id.x;
-    if (i >= p.len || hyper[4] == 0.0) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    if (hyper[4] == 0.0) {
         return;
     }
-    var g = grad[i] * hyper[3];
+    // Read once: some drivers would read a uniform for every element.
+    let rate = hyper[0];
+    let keep = 1.0 - hyper[2];
+    let scale = hyper[3];
 #ifdef CLIP
-    g *= clip[0];
+    let factor = clip[0];
 #endif
-    let old = param[i];
-    g += p.decay * old;
-    var step = g;
+    let decay = p.decay;
+    let beta1 = p.first;
+    let beta2 = p.second;
+    let correction = hyper[1];
+    let eps = p.eps;
+    let nesterov = p.nesterov != 0u;
+    let start = EACH * (group.y * p.row + 64u * group.x);
+    let end = min(start + 64u * EACH, p.len);
+    for (var i = start + lane; i < end; i += 64u) {
+        var g = grad[i] * scale;
+#ifdef CLIP
+        g *= factor;
+#endif
+        let old = param[i];
+        g += decay * old;
+        var step = g;
 #ifdef ADAM
-    let first = p.first * m[i] + (1.0 - p.first) * g;
-    let second = p.second * v[i] + (1.0 - p.second) * g * g;
-    m[i] = first;
-    v[i] = second;
-    step = first / (sqrt(second) * hyper[1] + p.eps);
+        let first = beta1 * m[i] + (1.0 - beta1) * g;
+        let second = beta2 * v[i] + (1.0 - beta2) * g * g;
+        m[i] = first;
+        v[i] = second;
+        step = first / (sqrt(second) * correction + eps);
 #else
 #ifdef HAS_M
-    let momentum = p.first * m[i] + g;
-    m[i] = momentum;
-    step = select(momentum, g + p.first * momentum, p.nesterov != 0u);
+        let momentum = beta1 * m[i] + g;
+        m[i] = momentum;
+        step = select(momentum, g + beta1 * momentum, nesterov);
 #endif
 #endif
-    param[i] = old * (1.0 - hyper[2]) - hyper[0] * step;
+        param[i] = old * keep - rate * step;
+    }
 }

@@ -30,7 +30,7 @@ pub use part::PART;
 pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
 pub use stored::name;
-pub use table::{OperandPath, Preset, ResizeCosts, preset};
+pub use table::{Area, OperandPath, Preset, ResizeCosts, preset};
 pub use target::{KernelOverrides, PlanOptions, Target};
 pub use textures::{TEXTURES, may_be_texture, texture_size};
 pub use tuning::{ConvClass, Tuning};

@@ -124,6 +124,17 @@ fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what:
     })
 }
 
+/// Part of a plane that a workgroup of 16 x `height` invocations computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Area {
+    /// Rows of invocations.
+    pub height: u32,
+    /// Columns of pixels, a multiple of 16.
+    pub columns: u32,
+    /// Rows of pixels, a multiple of `height`.
+    pub rows: u32,
+}
+
 /// Tuning parameters of a class of adapters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preset {
@@ -135,7 +146,7 @@ pub struct Preset {
     pub invocations: usize,
     /// Winograd pays where the product of input and output channels is more than this times their sum.
     pub winograd: usize,
-    /// The same in training, where it differs.
+    /// The same in training with subgroups of 8 lanes, where it differs.
     pub winograd_training: Option<usize>,
     /// F(2,3) may replace F(4,3) where the transformed weights of F(4,3) have more bytes than this. They exceed any
     /// last-level cache then, so each run reads them from memory.
@@ -149,6 +160,8 @@ pub struct Preset {
     pub chunk_tiles: usize,
     /// Workgroups of a reduction that fill the device.
     pub reduction_workgroups: usize,
+    /// Rows of 16 invocations of a workgroup that sums over a map: 1 or 16.
+    pub map_rows: u32,
     /// Rows and columns of outputs per invocation of `tap_sum`; outputs share loads. The second pair is for factors of
     /// 8 and more.
     pub tap_sum: [[usize; 2]; 2],
@@ -156,9 +169,8 @@ pub struct Preset {
     pub submission_macs: u64,
     /// Whether storing `f16` is faster, because bandwidth is scarce.
     pub gains_from_f16: bool,
-    /// Pixels of a column that an invocation computes in passes over whole maps: they share uniforms, coefficients and
-    /// indices. GPUs rather have more invocations.
-    pub column: usize,
+    /// What a workgroup computes in passes over whole maps.
+    pub area: Area,
     /// Costs that decide rewrites of resized inputs.
     pub resize: ResizeCosts,
 }
@@ -229,11 +241,12 @@ pub const fn preset(class: AdapterClass) -> Preset {
         chunk_bytes: 16 << 20,
         chunk_tiles: 1024,
         reduction_workgroups: 1024,
+        map_rows: 16,
         // Half the loads, neighbouring lanes on neighbouring columns, few registers.
         tap_sum: [[4, 1]; 2],
         submission_macs: 100_000_000_000,
         gains_from_f16: true,
-        column: 1,
+        area: Area { height: 4, columns: 16, rows: 4 },
         resize: ResizeCosts::GPU,
     };
     match class {
@@ -243,18 +256,21 @@ pub const fn preset(class: AdapterClass) -> Preset {
         AdapterClass::Cpu => Preset {
             invocations: 1,
             winograd: 20,
-            // A step of 16 -> 16 channels at 256 x 256 takes 33 ms with Winograd and 42 as a GEMM.
+            // A step of 16 -> 16 channels at 256 x 256 takes 33 ms with Winograd and 42 as a GEMM; with 16 lanes 14.6 and 11.
             winograd_training: Some(7),
             chunk_bytes: 5 << 20,
             chunk_tiles: 256,
             reduction_workgroups: 32,
+            // A workgroup runs on one core, and each barrier costs a switch for every 8 or 16 invocations.
+            map_rows: 1,
             // Loads dominate. At factor 2, one output takes 36, or about 7 in a group of 4 x 4; larger groups were no
             // faster.
             tap_sum: [[4, 4], [8, 4]],
             submission_macs: 2_000_000_000,
             // The CPU converts every value.
             gains_from_f16: false,
-            column: 4,
+            // Every workgroup and subgroup costs a start; neighbours in a row are neighbours in memory.
+            area: Area { height: 1, columns: 1024, rows: 16 },
             resize: ResizeCosts::CPU,
             ..base
         },

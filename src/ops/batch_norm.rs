@@ -41,7 +41,7 @@ pub(super) fn lower_scale_shift(
     let [alpha, beta] = activation.arguments();
     let params = ScaleShiftParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, image, alpha, beta };
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
-    let (key, grid) = cx.per_column(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), o);
+    let (key, grid) = cx.per_area(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), o);
     cx.dispatch(key, params, bindings, grid)
 }
 

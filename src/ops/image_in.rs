@@ -101,7 +101,8 @@ impl Op for ImageIn {
         let tile_words = ImageInfo::len(out.c) as u32;
         let params = ImageInParams { y: cx.output_view(0), w, h, window_w, window_h, blocks, c, tile_words };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("image_in"), params, bindings, Lowering::per_vec4(out))
+        let (key, grid) = cx.per_area(KernelKey::new("image_in"), out);
+        cx.dispatch(key, params, bindings, grid)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {

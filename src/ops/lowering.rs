@@ -2,7 +2,7 @@
 
 use super::packing::Packing;
 use crate::error::{Error, Result};
-use crate::kernel::{ConvChoice, Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
+use crate::kernel::{Area, ConvChoice, Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
 use crate::tensor::{BlockedLayout, LANES, Layout, Precision, Shape, TensorDesc};
 
 /// Weights in a kernel's own order, computed from parameters when a session is created.
@@ -204,12 +204,23 @@ impl<'a> Lowering<'a> {
         [row / 64, len.div_ceil(row), 1]
     }
 
-    /// Workgroups of 16 x 4 invocations with as many vec4s of a column of `shape` as the device prefers, and `kernel` with
-    /// the rows of a workgroup.
-    pub fn per_column(&self, kernel: KernelKey, shape: Shape) -> (KernelKey, [usize; 3]) {
-        let rows = 4 * self.target.preset().column;
-        let grid = [shape.w.div_ceil(16), shape.h.div_ceil(rows), shape.n * shape.c.div_ceil(LANES)];
-        (kernel.with("ROWS", rows as u32), grid)
+    /// Workgroups with as many vec4s of a plane of `shape` as the device prefers, and `kernel` with their extent.
+    pub fn per_area(&self, kernel: KernelKey, shape: Shape) -> (KernelKey, [usize; 3]) {
+        let Area { height, columns, rows } = self.target.preset().area;
+        let planes = shape.n * shape.c.div_ceil(LANES);
+        let grid = [shape.w.div_ceil(columns as usize), shape.h.div_ceil(rows as usize), planes];
+        (kernel.with("HEIGHT", height).with("COLUMNS", columns).with("ROWS", rows), grid)
+    }
+
+    /// Elements of a plain array that an invocation computes as the device prefers.
+    pub fn elements_each(&self) -> usize {
+        let Area { height, rows, .. } = self.target.preset().area;
+        (rows / height) as usize
+    }
+
+    /// `kernel`, which sums over maps, with the rows of 16 invocations that share one.
+    pub fn per_map(&self, kernel: KernelKey) -> KernelKey {
+        kernel.with("HEIGHT", self.target.preset().map_rows)
     }
 
     /// Workgroups of 16 x 4 invocations with one vec4 of `shape` each.

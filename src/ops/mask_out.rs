@@ -77,7 +77,7 @@ impl Op for MaskOut {
         };
         let Size { w, h, c: classes, .. } = s.into();
         let params = MaskOutParams { x: cx.input_view(0), w, h, classes, threshold };
-        let grid = Lowering::per_vec4(s.with_c(LANES));
+        let (key, grid) = cx.per_area(key, s.with_c(LANES));
         cx.dispatch(key, params, [Operand::Input(0), Operand::Output(0)], grid)
     }
 }

@@ -57,7 +57,8 @@ impl MaxPool2d {
         let (stride, padding) = (self.stride as u32, self.padding as u32);
         let params = MaxPool2dParams { x, y, ow, oh, blocks, w, h, stride, padding };
         let kernel = KernelKey::new("max_pool2d").with("KERNEL", self.kernel as u32);
-        cx.dispatch(kernel, params, [from, Operand::Output(to)], Lowering::per_vec4(o))
+        let (kernel, grid) = cx.per_area(kernel, o);
+        cx.dispatch(kernel, params, [from, Operand::Output(to)], grid)
     }
 
     fn output_size(&self, n: usize) -> Option<usize> {

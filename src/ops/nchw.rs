@@ -23,7 +23,8 @@ fn convert(name: &str, inputs: &[TensorDesc], from: Layout, to: Layout) -> Resul
 
 fn lower(cx: &mut Lowering, shader: &'static str, params: impl Into<Params>) -> Result<()> {
     let s = cx.input(0);
-    cx.dispatch(KernelKey::new(shader), params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(s))
+    let (key, grid) = cx.per_area(KernelKey::new(shader), s);
+    cx.dispatch(key, params, [Operand::Input(0), Operand::Output(0)], grid)
 }
 
 impl Op for ImportNchw {

@@ -100,7 +100,7 @@ pub(super) fn lower_normalise(
     let mut bindings = vec![Operand::Input(0), affine, Operand::ScratchWrite(scratch)];
     bindings.extend(write_statistics.then_some([Operand::Output(1), Operand::Output(2)]).into_iter().flatten());
     cx.dispatch(
-        KernelKey::new("norm_statistics").flag("KEEP", write_statistics),
+        cx.per_map(KernelKey::new("norm_statistics").flag("KEEP", write_statistics)),
         params,
         bindings,
         [blocks, groups, 1],

@@ -47,7 +47,7 @@ impl Op for Sum {
             if blocked {
                 let Size { w, h, blocks, .. } = o.into();
                 let params = SumParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks };
-                let (key, grid) = cx.per_column(key, o);
+                let (key, grid) = cx.per_area(key, o);
                 cx.dispatch(key, params, bindings, grid)?;
             } else {
                 let params = LinearSumParams { len: o.len() as u32, row: cx.linear_row(o.len()) };

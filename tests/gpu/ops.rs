@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use unet_wgpu::low_level::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::low_level::kernel::{Target, TensorStorage};
+use unet_wgpu::low_level::kernel::{AdapterClass, Target, TensorStorage};
 use unet_wgpu::low_level::ops::{OpCase, registry};
 use unet_wgpu::testing::{
     again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
@@ -105,6 +105,26 @@ fn llvmpipe_writes_textures_as_buffers() {
     if cfg!(target_os = "linux") && gpu.describe().contains("llvmpipe") {
         assert_eq!(gpu.target().options.storage, TensorStorage::Aliased);
     }
+}
+
+/// Passes and sums over maps divide their work as on hardware GPUs.
+#[test]
+fn ops_match_with_the_areas_of_real_gpus() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let own = gpu.target();
+    let mut target = own.clone();
+    target.caps.class = AdapterClass::Other;
+    let differs = |case: &OpCase| {
+        let dispatches = |t| lowered(t, case).map(|l| format!("{:?}", l.dispatches)).ok();
+        !case.name.starts_with("conv") && dispatches(own) != dispatches(&target)
+    };
+    let mut others = registry();
+    others.retain(differs);
+    for op in ["batch_norm2d_grad", "import_nchw", "mask_out", "max_pool2d", "optimiser", "sum"] {
+        assert!(others.iter().any(|case| case.name.starts_with(op)), "no case of {op} differs");
+    }
+    let failures: Vec<String> = others.iter().filter_map(|case| failure(&gpu, &target, case)).collect();
+    assert!(failures.is_empty(), "on {}:\n{}", gpu.describe(), failures.join("\n"));
 }
 
 #[test]

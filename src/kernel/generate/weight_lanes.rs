@@ -11,8 +11,9 @@ struct Tile {
     /// Rows of a workgroup: channels of the operand that is shared.
     rows: u32,
     lanes: u32,
-    /// Parts of a subgroup, each with other pixels.
+    /// Parts of a subgroup, each with other pixels, or with `taps` each with another tap.
     split: u32,
+    taps: bool,
 }
 
 impl Tile {
@@ -22,25 +23,35 @@ impl Tile {
         if !rows.is_multiple_of(4) || !lanes.is_multiple_of(split) || !split.is_power_of_two() {
             return Err(format!("TM is {rows}, SUBGROUP {lanes} and SPLIT {split}; the generator takes multiples"));
         }
-        Ok(Self { rows, lanes, split })
+        let taps = key.value("TAPS").is_some();
+        if taps && !(4 * lanes).is_multiple_of(rows) {
+            return Err(format!("{lanes} lanes do not share {rows} rows evenly"));
+        }
+        Ok(Self { rows, lanes, split, taps })
     }
 
-    /// Lanes of a part.
+    /// Lanes that load the shared operand for themselves: those of a part, or all.
     const fn width(&self) -> u32 {
-        self.lanes / self.split
+        if self.taps { self.lanes } else { self.lanes / self.split }
     }
 
-    /// Loads of the shared operand.
-    const fn loads(&self) -> u32 {
+    /// Pixels or tiles of one load of the shared operand: a part has its own, unless its lanes outnumber the blocks.
+    fn pixels(&self) -> u32 {
+        if self.taps { (self.width() * 4 / self.rows).clamp(1, STEPS) } else { 1 }
+    }
+
+    /// Loads of the shared operand for the same pixels.
+    fn loads(&self) -> u32 {
         (self.rows / 4).div_ceil(self.width())
     }
 }
 
-/// Where the loads of the shared operand start, `{name}{j}` = `base` and `pitch` for each channel block from `first_row` on.
+/// Where the loads of the shared operand start, `u{j}` = `base` and `pitch` for each channel block from `first_row` on.
 /// Rows past the last repeat it, and are not stored.
 fn starts(t: &mut Text, tile: &Tile, base: &str, pitch: &str) {
     for j in 0..tile.loads() {
-        let block = format!("min(first_row / 4u + own + {}u, last_block)", j * tile.width());
+        let own = if tile.taps { format!("lane % {}u", tile.rows / 4) } else { "own".into() };
+        let block = format!("min(first_row / 4u + {own} + {}u, last_block)", j * tile.width());
         t.line(format!("let u{j} = {base} + {block} * {pitch};"));
     }
 }
@@ -53,8 +64,12 @@ fn sums(t: &mut Text, tile: &Tile) {
 fn multiply_adds(t: &mut Text, tile: &Tile) {
     for r in 0..tile.rows {
         let (j, from, lane) = (r / 4 / tile.width(), r / 4 % tile.width(), LANES[r as usize % 4]);
-        let factor = |k: u32| match tile.split {
-            1 => format!("subgroupBroadcast(u{j}_{k}.{lane}, {from}u)"),
+        let factor = |k: u32| match (tile.taps, tile.split) {
+            (true, _) => {
+                let (load, pixel) = (k / tile.pixels(), k % tile.pixels());
+                format!("subgroupBroadcast(u{j}_{load}.{lane}, {}u)", pixel * tile.rows / 4 + from)
+            }
+            (_, 1) => format!("subgroupBroadcast(u{j}_{k}.{lane}, {from}u)"),
             _ => format!("subgroupShuffle(u{j}_{k}.{lane}, base + {from}u)"),
         };
         let add = |rest: String, k: u32| format!("fma(vec4<f32>({}), v{k}, {rest})", factor(k));
@@ -90,13 +105,21 @@ pub(super) fn pixels(key: &KernelKey) -> Result<String, String> {
     sums(&mut t, &tile);
     t.line("for (var row = start; row < end; row++) {");
     t.line("for (var trip = 0u; trip < trips; trip++) {");
-    t.line(format!("let first = (trip * SPLIT + part) * {STEPS}u;"));
+    let part = if tile.taps { "trip" } else { "(trip * SPLIT + part)" };
+    t.line(format!("let first = {part} * {STEPS}u;"));
     for k in 0..STEPS {
         t.line(format!("let c{k} = min(first + {k}u, last);"));
         t.line(format!("let v{k} = vec4<f32>(x[xi + row * x_row + c{k} * stride]);"));
+    }
+    for k in 0..STEPS / tile.pixels() {
+        let at = match tile.pixels() {
+            1 => format!("first + {k}u"),
+            n => format!("first + {}u + lane / {}u", k * n, tile.rows / 4),
+        };
+        t.line(format!("let p{k} = {at};"));
         for j in 0..tile.loads() {
-            let load = format!("vec4<f32>(g[u{j} + row * g_row + c{k}])");
-            t.line(format!("let u{j}_{k} = select(vec4<f32>(0.0), {load}, first + {k}u <= last);"));
+            let load = format!("vec4<f32>(g[u{j} + row * g_row + min(p{k}, last)])");
+            t.line(format!("let u{j}_{k} = select(vec4<f32>(0.0), {load}, p{k} <= last);"));
         }
     }
     multiply_adds(&mut t, &tile);
@@ -115,7 +138,8 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     t.line("let to = at + 4u * end4 * pitch;");
     t.line("let left = rows - first_row - 4u * end4;");
     for r in 0..4 {
-        for step in (0..tile.split.ilog2()).map(|i| tile.width() << i) {
+        let sums = if tile.taps { 0 } else { tile.split.ilog2() };
+        for step in (0..sums).map(|i| tile.width() << i) {
             t.line(format!("a{r} += subgroupShuffle(a{r}, (lane + {step}u) % {}u);", tile.lanes));
         }
     }

@@ -91,7 +91,7 @@ impl Op for BatchNorm2dGrad {
         let params = StatisticsParams { x, dy, w, h, c, images: s.n as u32, factor, eps: self.eps, alpha, beta };
         let id = self.activation.id();
         cx.dispatch(
-            KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id),
+            cx.per_map(KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id)),
             params,
             [
                 Operand::Input(0),
@@ -108,7 +108,7 @@ impl Op for BatchNorm2dGrad {
         let params = BatchNormGradParams { x, dx, w, h, blocks: channel_blocks, alpha, beta, c, image: 0, images: 1 };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
-        let (key, grid) = cx.per_column(KernelKey::new("batch_norm_grad").with("ACTIVATION", id), s);
+        let (key, grid) = cx.per_area(KernelKey::new("batch_norm_grad").with("ACTIVATION", id), s);
         cx.dispatch(key, params, bindings, grid)
     }
 }

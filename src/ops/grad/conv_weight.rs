@@ -53,7 +53,7 @@ impl ConvWeightGrad {
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
         // With fewer rows most of a GEMM tile would be padding.
-        let share = Share::choose(cx, g.c, c_blocks);
+        let share = Share::of_taps(cx, g.c, c_blocks, taps);
         let (partial, bands) = if let Some(share) = share {
             self.lanes(share, cx, source)?
         } else if broadcasts(cx.target).is_none() && g.c > MIN_ROWS {
@@ -127,7 +127,8 @@ impl ConvWeightGrad {
         let [top, left, ..] = self.padding;
         let geometry =
             Geometry { kernel: self.kernel, stride: self.stride, padding: [top, left], view: self.view(cx, source) };
-        let groups = share.columns(x.c.div_ceil(LANES)) * g.c.div_ceil(share.rows) * self.kernel[0] * self.kernel[1];
+        let taps = share.tap_groups(self.kernel[0] * self.kernel[1]);
+        let groups = share.columns(x.c.div_ceil(LANES)) * g.c.div_ceil(share.rows) * taps;
         let bands = band_count(cx.target, groups * g.n);
         conv_weight_lanes::lower(share, &geometry, cx, source, bands)
     }

@@ -1,5 +1,5 @@
 //! Weight gradients by sums of outer products whose operands the lanes of a subgroup share: each lane has four channels of
-//! x, and gets those of g from the others.
+//! x, for one tap or for its part's, and gets those of g from the others.
 
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View, WEIGHT_GRAD_STEPS, shader_struct};
@@ -10,25 +10,46 @@ use crate::tensor::LANES;
 /// With fewer channels on either side most lanes or rows would be idle.
 const MIN_CHANNELS: usize = 16;
 
+/// What each part of a subgroup has of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Pixels or tiles: at the end the parts are added.
+    Pixels,
+    /// A tap of the kernel: all parts share the pixels of g, so the lane that a value comes from is a constant.
+    Taps,
+}
+
 /// How the lanes of a subgroup divide an outer product.
 #[derive(Clone, Copy)]
 pub(super) struct Share {
     lanes: usize,
-    /// Parts of a subgroup, each with other pixels, where there are fewer channel blocks than lanes.
+    /// Parts of a subgroup, where there are fewer channel blocks than lanes.
     split: usize,
+    /// What the parts have of their own.
+    parts: Parts,
     /// Rows of a workgroup.
     pub(super) rows: usize,
 }
 
 impl Share {
-    /// For `rows` channels of g and `blocks` channel blocks of x, if lanes can share them.
+    /// For `rows` channels of g and `blocks` channel blocks of x, if lanes can share them in Winograd's domain.
     pub(super) fn choose(cx: &Lowering, rows: usize, blocks: usize) -> Option<Self> {
+        Self::parted(cx, rows, blocks, Parts::Pixels)
+    }
+
+    /// The same for a sum over the pixels of each of `taps` taps.
+    pub(super) fn of_taps(cx: &Lowering, rows: usize, blocks: usize, taps: usize) -> Option<Self> {
+        let taps = if taps > 1 { Self::parted(cx, rows, blocks, Parts::Taps) } else { None };
+        Self::choose(cx, rows, blocks).or(taps)
+    }
+
+    fn parted(cx: &Lowering, rows: usize, blocks: usize, parts: Parts) -> Option<Self> {
         let lanes = broadcasts(cx.target)? as usize;
         let split = (lanes / blocks.next_power_of_two()).clamp(1, 4);
         // Subgroups of 16 lanes permute them one by one, unless the lane is a constant.
-        let possible = lanes == 8 || split == 1;
+        let possible = lanes == 8 || split == 1 || parts == Parts::Taps;
         let enough = rows >= MIN_CHANNELS && blocks * LANES >= MIN_CHANNELS;
-        (possible && enough).then_some(Self { lanes, split, rows: if rows > 16 { 32 } else { 16 } })
+        (possible && enough).then_some(Self { lanes, split, parts, rows: if rows > 16 { 32 } else { 16 } })
     }
 
     /// Workgroups that cover the columns, channel blocks of x.
@@ -36,15 +57,22 @@ impl Share {
         blocks.div_ceil(self.lanes / self.split)
     }
 
+    /// Workgroups that cover so many taps.
+    pub(super) fn tap_groups(self, taps: usize) -> usize {
+        if self.parts == Parts::Taps { taps.div_ceil(self.split) } else { taps }
+    }
+
     /// Pixels or tiles of an iteration.
     pub(super) fn steps(self) -> usize {
-        WEIGHT_GRAD_STEPS as usize * self.split
+        let parts = if self.parts == Parts::Pixels { self.split } else { 1 };
+        WEIGHT_GRAD_STEPS as usize * parts
     }
 
     /// Adds the constants to the key of a kernel.
     pub(super) fn constants(self, key: KernelKey) -> KernelKey {
         let [lanes, split, rows] = [self.lanes, self.split, self.rows].map(|v| v as u32);
-        key.with("SUBGROUP", lanes).with("SPLIT", split).with("TM", rows)
+        let key = key.with("SUBGROUP", lanes).with("SPLIT", split).with("TM", rows);
+        if self.parts == Parts::Taps { key.with("TAPS", 1) } else { key }
     }
 }
 
@@ -86,8 +114,9 @@ pub(super) fn lower(
         band_rows: band as u32,
         trips: g.w.div_ceil(share.steps()) as u32,
     };
-    let grid = [share.columns(c_blocks), g.c.div_ceil(share.rows) * taps, g.n * bands];
-    cx.reads(Operand::Input(0), (grid[0] * taps) as f64);
+    let tap_groups = share.tap_groups(taps);
+    let grid = [share.columns(c_blocks), g.c.div_ceil(share.rows) * tap_groups, g.n * bands];
+    cx.reads(Operand::Input(0), (grid[0] * tap_groups) as f64);
     cx.reads(Operand::Input(source + 1), g.c.div_ceil(share.rows) as f64);
     let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];
     cx.dispatch(share.constants(KernelKey::new("conv_weight_grad_lanes")), params, bindings, grid)?;

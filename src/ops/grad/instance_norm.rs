@@ -73,6 +73,7 @@ impl Op for InstanceNorm2dGrad {
         let id = Function::Identity.id();
         let bindings = [Operand::Input(0), Operand::Input(1), affine, Operand::ScratchWrite(coefficients)];
         let key = KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id).flag("INSTANCE", true);
+        let key = cx.per_map(key);
         cx.reads(Operand::Input(0), 4.0);
         cx.dispatch(key, params, bindings, [blocks, s.n, 1])?;
         cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
@@ -90,7 +91,7 @@ impl Op for InstanceNorm2dGrad {
         };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
-        let (key, grid) = cx.per_column(KernelKey::new("batch_norm_grad").with("ACTIVATION", id), s);
+        let (key, grid) = cx.per_area(KernelKey::new("batch_norm_grad").with("ACTIVATION", id), s);
         cx.dispatch(key, params, bindings, grid)
     }
 }

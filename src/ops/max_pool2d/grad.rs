@@ -62,12 +62,8 @@ impl Op for MaxPool2dGrad {
         let params = MaxPool2dGradParams { x: cx.input_view(0), dy: cx.input_view(1), w, h, blocks, ow, oh };
         let windows = s.with_hw(s.h.div_ceil(k), s.w.div_ceil(k));
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(
-            KernelKey::new("max_pool2d_grad").with("K", k as u32),
-            params,
-            bindings,
-            Lowering::per_vec4(windows),
-        )
+        let (key, grid) = cx.per_area(KernelKey::new("max_pool2d_grad").with("K", k as u32), windows);
+        cx.dispatch(key, params, bindings, grid)
     }
 }
 

@@ -178,9 +178,11 @@ impl Op for OptimiserStep {
                 (betas[0], betas[1], eps, false)
             }
         };
+        let each = cx.elements_each();
+        let invocations = len.div_ceil(each);
         let params = OptimiserStepParams {
             len: len as u32,
-            row: cx.linear_row(len),
+            row: cx.linear_row(invocations),
             first,
             second,
             eps,
@@ -190,6 +192,7 @@ impl Op for OptimiserStep {
         let moments = self.kind.moments();
         let key = KernelKey::new("optimiser_step")
             .with("FIRST", self.first() as u32 + 1)
+            .with("EACH", each as u32)
             .flag("CLIP", self.clip)
             .flag("ADAM", moments == 2)
             .flag("HAS_M", moments > 0)
@@ -197,7 +200,7 @@ impl Op for OptimiserStep {
             .flag("FOURS", fours);
         let mut bindings: Vec<_> = (0..self.first()).map(Operand::Input).collect();
         bindings.extend((0..=moments).map(Operand::Output));
-        cx.dispatch(key, params, bindings, cx.per_element(len))
+        cx.dispatch(key, params, bindings, cx.per_element(invocations))
     }
 }
 

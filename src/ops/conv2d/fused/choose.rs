@@ -23,7 +23,7 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     // proportion to their sum. It upsamples in the transform, where other kernels need a pass: worth as much again.
     let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
     let preset = cx.target.preset();
-    let training = preset.winograd_training.filter(|_| cx.training);
+    let training = preset.winograd_training.filter(|_| cx.training && broadcasts(cx.target) == Some(8));
     let transforms = training.unwrap_or(preset.winograd) / if upsamples { 2 } else { 1 };
     let pays = |transforms| channels * op.conv.out_channels > transforms * (channels + op.conv.out_channels);
     let winograd = pays(transforms);
