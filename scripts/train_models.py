@@ -34,8 +34,8 @@ NORMALISATION = {"kind": "percentile", "low": 1.0, "high": 99.8, "clamp": [0.0, 
 # The network's configuration, and parts of the training: steps, highest learning rate, steps of warm-up. A part begins with a new optimiser.
 MODELS = {
     "nuclei_unet": ("unet", {"in_channels": 1, "width": 16, "depth": 4, "padding": "same"}, [(3000, 1e-3, 0), (2500, 8e-4, 100)]),
-    "nuclei_unetpp": ("unetpp", {"in_channels": 1, "width": 16, "depth": 4, "up": "transpose"}, [(2000, 1e-3, 0), (1250, 8e-4, 100)]),
-    "nuclei_unet3p": ("unet3p", {"in_channels": 1, "width": 16, "depth": 4, "cat": 16, "deep_supervision": True}, [(2000, 1e-3, 0), (1250, 8e-4, 100)]),
+    "nuclei_unetpp": ("unetpp", {"in_channels": 1, "width": 16, "depth": 4, "up": "transpose"}, [(2000, 1e-3, 0), (1250, 8e-4, 100), (3000, 8e-4, 100)]),
+    "nuclei_unet3p": ("unet3p", {"in_channels": 1, "width": 16, "depth": 4, "cat": 16, "deep_supervision": True}, [(2000, 1e-3, 0), (1250, 8e-4, 100), (2000, 8e-4, 100)]),
     "nuclei_he": ("unet", {"in_channels": 3, "width": 16, "depth": 3, "padding": "same"}, [(2000, 1e-3, 100)]),
 }
 PLANES = 5  # foreground, distance, touching border, offsets y and x

@@ -67,19 +67,26 @@ fn main(
     var total = vec4<f32>(0.0);
     var product = vec4<f32>(0.0);
     for (var n = start_image; n < images; n++) {
-        for (var iy = local.y; iy < height; iy += HEIGHT) {
-            let start = plane_start(p.x, n, block) + iy * p.x.row;
-            let row = plane_start(p.dy, n, block) + iy * p.dy.row;
-            var part = vec4<f32>(0.0);
-            var part_product = vec4<f32>(0.0);
-            for (var ix = local.x; ix < width; ix += 16u) {
-                let at = vec4<f32>(x[start + ix]);
-                let grad = vec4<f32>(dy[row + ix]) * activation_slope(at * scale + shift, p.alpha, p.beta);
-                part += grad;
-                part_product += grad * (at - m);
+        for (var band = 0u; band < height; band += BAND) {
+            var band_total = vec4<f32>(0.0);
+            var band_product = vec4<f32>(0.0);
+            let end = min(band + BAND, height);
+            for (var iy = band + local.y; iy < end; iy += HEIGHT) {
+                let start = plane_start(p.x, n, block) + iy * p.x.row;
+                let row = plane_start(p.dy, n, block) + iy * p.dy.row;
+                var part = vec4<f32>(0.0);
+                var part_product = vec4<f32>(0.0);
+                for (var ix = local.x; ix < width; ix += 16u) {
+                    let at = vec4<f32>(x[start + ix]);
+                    let grad = vec4<f32>(dy[row + ix]) * activation_slope(at * scale + shift, p.alpha, p.beta);
+                    part += grad;
+                    part_product += grad * (at - m);
+                }
+                band_total += part;
+                band_product += part_product;
             }
-            total += part;
-            product += part_product;
+            total += band_total;
+            product += band_product;
         }
     }
     let sum = reduce(lane, total);

@@ -10,9 +10,11 @@ struct Moments {
     squares: vec4<f32>,  // sum of squared deviations
 }
 
-// Rows that the rough mean takes, of as many.
-const SOME_ROWS: u32 = HEIGHT;
+// The rough mean takes HEIGHT of so many rows, in maps of more than FEW_ROWS.
 const OF_ROWS: u32 = 8u * HEIGHT;
+const FEW_ROWS: u32 = 16u;
+// Rows that are summed apart: 16 of each invocation.
+const BAND: u32 = 16u * HEIGHT;
 
 // Over images and rows from the first number to before the second; factor is 1 / elements.
 fn moments(
@@ -20,12 +22,14 @@ fn moments(
 ) -> Moments {
     // A rough mean, of an eighth of the rows or more: it is at most sqrt(7) standard deviations from the mean, whatever the
     // rows hold, so deviations from it lose no more than three bits.
-    // Sums within rows first: rounding error grows with W + H, not with W * H.
+    // Sums within rows first, then of 16 rows an invocation: rounding error grows with W / 16 + 16 + H / BAND, not with W * H.
     let height = rows.y - rows.x;
-    let some = height / OF_ROWS * SOME_ROWS + min(height % OF_ROWS, SOME_ROWS);
+    let few = height <= FEW_ROWS;
+    let some = select(height / OF_ROWS * HEIGHT + min(height % OF_ROWS, HEIGHT), height, few);
+    let apart = select(OF_ROWS, HEIGHT, few);
     var total = vec4<f32>(0.0);
     for (var n = images.x; n < images.y; n++) {
-        for (var iy = rows.x + local.y; iy < rows.y; iy += OF_ROWS) {
+        for (var iy = rows.x + local.y; iy < rows.y; iy += apart) {
             let row = plane_start(p.x, n, block) + iy * p.x.row;
             var part = vec4<f32>(0.0);
             for (var ix = local.x; ix < columns; ix += 16u) {
@@ -40,17 +44,24 @@ fn moments(
     var deviation = vec4<f32>(0.0);
     var square = vec4<f32>(0.0);
     for (var n = images.x; n < images.y; n++) {
-        for (var iy = rows.x + local.y; iy < rows.y; iy += SOME_ROWS) {
-            let row = plane_start(p.x, n, block) + iy * p.x.row;
-            var part = vec4<f32>(0.0);
-            var part_square = vec4<f32>(0.0);
-            for (var ix = local.x; ix < columns; ix += 16u) {
-                let d = vec4<f32>(x[row + ix]) - rough;
-                part += d;
-                part_square += d * d;
+        for (var band = rows.x; band < rows.y; band += BAND) {
+            var band_deviation = vec4<f32>(0.0);
+            var band_square = vec4<f32>(0.0);
+            let end = min(band + BAND, rows.y);
+            for (var iy = band + local.y; iy < end; iy += HEIGHT) {
+                let row = plane_start(p.x, n, block) + iy * p.x.row;
+                var part = vec4<f32>(0.0);
+                var part_square = vec4<f32>(0.0);
+                for (var ix = local.x; ix < columns; ix += 16u) {
+                    let d = vec4<f32>(x[row + ix]) - rough;
+                    part += d;
+                    part_square += d * d;
+                }
+                band_deviation += part;
+                band_square += part_square;
             }
-            deviation += part;
-            square += part_square;
+            deviation += band_deviation;
+            square += band_square;
         }
     }
     let offset = reduce(lane, deviation) * factor;

