@@ -44,7 +44,7 @@ impl Op for FlipWeights {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
         // Neighbouring invocations of a GPU should write neighbouring elements.
-        let filters = cx.target.preset().area.height == 1;
+        let filters = cx.elements_each() > 1;
         let len = if filters { self.count * s.n } else { cx.output(0).len() };
         let params = FlipWeightsParams {
             len: len as u32,
